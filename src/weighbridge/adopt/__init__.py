@@ -1,0 +1,1 @@
+"""What an adopter does: verify and run."""

@@ -1,0 +1,1 @@
+"""Everything that ships beside the weights: card, provenance, release record, signature."""

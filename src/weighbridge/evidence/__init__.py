@@ -1,0 +1,1 @@
+"""What was seen and measured about exact bytes."""

@@ -1,0 +1,1 @@
+"""Audits look at bytes."""

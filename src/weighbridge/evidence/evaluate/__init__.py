@@ -1,0 +1,1 @@
+"""Evaluations ask the model."""

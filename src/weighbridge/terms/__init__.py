@@ -1,0 +1,1 @@
+"""Licence facts of a release; pure."""
