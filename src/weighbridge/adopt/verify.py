@@ -1,0 +1,147 @@
+"""Is a folder exactly what its publisher signed?"""
+
+import os
+import stat
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from weighbridge.checkpoint.manifest import Manifest
+from weighbridge.checkpoint.read import read_folder
+from weighbridge.checkpoint.walk import list_files
+from weighbridge.dossier.signature import MAX_BUNDLE_BYTES, SIGNATURE_NAME, SignatureVerifier, read_signature
+from weighbridge.errors import CheckpointError, InputError, VerificationError
+
+__all__ = ["SIGNATURE_NAME", "Problem", "Verification", "verify_folder"]
+
+ProblemKind = Literal["changed", "missing", "extra", "unsafe"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Problem:
+    """One file that is not as signed."""
+
+    path: str
+    kind: ProblemKind
+    message: str
+
+    def to_json(self) -> dict[str, str]:
+        """Return a JSON form."""
+        return {"path": self.path, "kind": self.kind, "message": self.message}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verification:
+    """What was found in a folder whose signature is good.
+
+    Attributes:
+        root: the folder.
+        digest: digest of the manifest of all signed files that were read.
+        files: how many files are signed.
+        size_bytes: how many bytes were read.
+        problems: what is not as signed, by path.
+    """
+
+    root: Path
+    digest: str
+    files: int
+    size_bytes: int
+    problems: tuple[Problem, ...]
+
+    @property
+    def ok(self) -> bool:
+        """Whether the folder holds the signed bytes and nothing else."""
+        return not self.problems
+
+    def to_json(self) -> dict[str, Any]:
+        """Return a JSON form."""
+        return {
+            "root": str(self.root),
+            "ok": self.ok,
+            "digest": self.digest,
+            "files": self.files,
+            "size_bytes": self.size_bytes,
+            "problems": [problem.to_json() for problem in self.problems],
+        }
+
+
+def verify_folder(
+    root: Path,
+    verifier: SignatureVerifier,
+    *,
+    on_bytes: Callable[[int], None] | None = None,
+    threads: int | None = None,
+) -> Verification:
+    """Compare every byte of the folder with its `model.sig`.
+
+    Each signed file is read once. Files that are not signed are not read: that they are there is the problem.
+
+    Args:
+        root: a folder that holds `model.sig`.
+        verifier: holds the publisher's public key.
+        on_bytes: told how many more bytes have been read.
+        threads: how many files are read at once; all cores by default.
+
+    Raises:
+        InputError: if the folder cannot be read.
+        VerificationError: if it is not signed, or its signature is not good.
+    """
+    if not root.is_dir():
+        raise InputError("there is no such folder", place=str(root), hint="Name the folder that holds `model.sig`.")
+    signed = read_signature(_read_bundle(root / SIGNATURE_NAME), verifier, place=str(root / SIGNATURE_NAME))
+    present, unsafe = _survey(root)
+    present.discard(SIGNATURE_NAME)
+    manifest = read_folder(root, sorted(present & signed.keys()), threads=threads, on_bytes=on_bytes)
+    problems = (*unsafe, *_compare(signed, present, manifest, {problem.path for problem in unsafe}))
+    return Verification(
+        root=root,
+        digest=manifest.digest,
+        files=len(signed),
+        size_bytes=manifest.size_bytes,
+        problems=tuple(sorted(problems, key=lambda problem: (problem.path, problem.kind))),
+    )
+
+
+def _compare(signed: Mapping[str, str], present: set[str], read: Manifest, unsafe: set[str]) -> Iterator[Problem]:
+    for path in signed.keys() - present - unsafe:
+        yield Problem(path=path, kind="missing", message="is signed but not there")
+    for path in present - signed.keys():
+        yield Problem(path=path, kind="extra", message="is there but not signed")
+    for entry in read:
+        if entry.sha256 != (expected := signed[str(entry.path)]):
+            message = f"its bytes differ: SHA-256 is {entry.sha256}, signed was {expected}"
+            yield Problem(path=str(entry.path), kind="changed", message=message)
+
+
+def _read_bundle(path: Path) -> bytes:
+    try:
+        # O_NONBLOCK: opening a named pipe must not wait for somebody to write to it.
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        try:
+            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+                raise VerificationError("the signature is not a regular file", place=str(path))
+            with os.fdopen(descriptor, "rb", closefd=False) as file:
+                return file.read(MAX_BUNDLE_BYTES + 1)
+        finally:
+            os.close(descriptor)
+    except FileNotFoundError as error:
+        raise VerificationError(
+            "the folder is not signed: it holds no model.sig",
+            place=str(path.parent),
+            hint="Obtain the folder again, with its model.sig; do not use unsigned files as if they were signed.",
+        ) from error
+    except OSError as error:
+        raise VerificationError(f"the signature cannot be read: {error.strerror}", place=str(path)) from error
+
+
+def _survey(root: Path) -> tuple[set[str], list[Problem]]:
+    """List the files below `root`, and what is there but is no file that stays inside it."""
+    found: list[CheckpointError] = []
+    files = set(list_files(root, report=found.append))
+    unsafe = [Problem(path=_printable(error.place.rstrip("/")), kind="unsafe", message=error.message) for error in found]
+    return files, unsafe
+
+
+def _printable(path: str) -> str:
+    return path.encode("utf-8", "backslashreplace").decode("utf-8")

@@ -1,0 +1,47 @@
+"""SHA-256 in a thread of its own, so that hashing overlaps with whatever fills the next block."""
+
+import hashlib
+from queue import SimpleQueue
+from threading import Thread
+from typing import Protocol
+
+
+class _Hash(Protocol):
+    def update(self, data: memoryview, /) -> None: ...
+
+
+class HashingThread:
+    """Feeds blocks to a hash in the order in which they are submitted.
+
+    Take a buffer from `buffer`, fill it, `submit` it: from then on it belongs to the thread until `buffer` gives
+    it out again. `close` waits for everything that was submitted.
+    """
+
+    def __init__(self, state: "_Hash | hashlib._Hash", buffers: tuple[memoryview, ...]) -> None:
+        self._state = state
+        self._free: SimpleQueue[memoryview] = SimpleQueue()
+        self._filled: SimpleQueue[tuple[memoryview, memoryview] | None] = SimpleQueue()
+        for buffer in buffers:
+            self._free.put(buffer)
+        self._thread = Thread(target=self._run, name="sha256", daemon=True)
+        self._thread.start()
+
+    def buffer(self) -> memoryview:
+        """Return a buffer that nobody reads any more; waits for one."""
+        return self._free.get()
+
+    def submit(self, buffer: memoryview, block: memoryview) -> None:
+        """Hash `block`, a part of `buffer`."""
+        self._filled.put((buffer, block))
+
+    def close(self) -> None:
+        """Wait until everything is hashed. The hash object may be used again afterwards."""
+        if self._thread.is_alive():
+            self._filled.put(None)
+            self._thread.join()
+
+    def _run(self) -> None:
+        while (item := self._filled.get()) is not None:
+            buffer, block = item
+            self._state.update(block)
+            self._free.put(buffer)

@@ -1,0 +1,308 @@
+"""The model card: `README.md` with Hugging Face metadata, then prose that says only what was measured."""
+
+import re
+import shlex
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from weighbridge.dossier.figure import (
+    NOT_MEASURED,
+    as_fraction,
+    count_text,
+    find,
+    items_text,
+    measure_words,
+    measurement_text,
+    number_text,
+    percent_text,
+    places_for,
+    recipe_text,
+    size_text,
+)
+from weighbridge.dossier.front_matter import front_matter
+from weighbridge.dossier.release import ReleaseRecord
+from weighbridge.evidence.record import Comparison, Measurement
+
+CARD_NAME = "README.md"
+PUBLIC_KEY_NAME = "publisher.pub"
+
+_INLINE = re.compile(r"([\\`*_\[\]<>|~$#])")
+_LINE_START = re.compile(r"^([-+](?=\s|[-+]|$)|=|:|~|\d{1,9}(?=[.)](\s|$)))")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Command:
+    """Something to copy: what it does, in which language, and its text."""
+
+    title: str
+    language: str
+    text: str
+
+
+def escape(text: str) -> str:
+    """Return `text` as one line of Markdown that shows it as it is, without markup, HTML or tables."""
+    line = " ".join(text.split())
+    line = _INLINE.sub(r"\\\1", line.replace("&", "&amp;")).replace("\\<", "&lt;").replace("\\>", "&gt;")
+    return _LINE_START.sub(lambda match: _escaped_start(match[1]), line)
+
+
+def _escaped_start(mark: str) -> str:
+    # "1." opens a list; a backslash before a digit is no escape, so the digit becomes a character reference.
+    return "".join(f"&#{ord(char)};" for char in mark) if mark.isdigit() else f"\\{mark}"
+
+
+def _paragraphs(text: str) -> list[str]:
+    return [escape(part) for part in re.split(r"\n\s*\n", text.strip()) if part.strip()]
+
+
+def model_card(record: ReleaseRecord) -> str:
+    """Return the card of `record`; the same record gives the same text."""
+    texts = record.texts
+    blocks: list[str] = [
+        f"# {escape(record.version)}",
+        *_paragraphs(texts.summary),
+        _introduction(record),
+        "## At a glance",
+        _table(("", ""), _glance(record)),
+        "## How it was made",
+        *_making(record),
+        "## What was held back",
+        *_held_back(record),
+        "## How close it is to the internal model",
+        *_quality(record),
+        "## Run it",
+        *_fences(run_commands(record)),
+        "## Verify it",
+        "Every file here is covered by `model.sig`, an OpenSSF Model Signing signature. With the publisher's public "
+        "key, obtained from the publisher by another way than this folder, either command reads every byte and fails "
+        "if one differs, is missing or was added:",
+        *_fences(verify_commands(record)),
+        "## Intended use and limitations",
+        *(_paragraphs(texts.intended_use) or ["The publisher states no intended use."]),
+        *(
+            _paragraphs(texts.limitations)
+            or ["The publisher states no limitations; that does not mean there are none."]
+        ),
+        *([f"Contact: {escape(texts.contact)}"] if texts.contact.strip() else []),
+        "## Licence",
+        *_license(record),
+        f"*Written by Weighbridge {escape(record.weighbridge_version)} from `release.json`, which holds every figure "
+        "above with its method, seed and digests.*",
+    ]
+    return front_matter(record) + "\n" + "\n\n".join(blocks) + "\n"
+
+
+def _introduction(record: ReleaseRecord) -> str:
+    kind = {
+        "gguf": "a GGUF file for llama.cpp and the tools built on it",
+        "safetensors": "safetensors for transformers",
+    }
+    title = f" of {escape(record.texts.title)}" if record.texts.title.strip() else ""
+    return (
+        f"This is an open version{title}: {kind.get(record.format, escape(record.format))}. It was derived from the "
+        "publisher's internal model and compared with it before it was released."
+    )
+
+
+def _glance(record: ReleaseRecord) -> list[tuple[str, str]]:
+    facts = record.architecture
+    context = facts.get("context_length")
+    rows = [
+        ("Family", escape(record.model)),
+        ("Format", escape(record.format)),
+        ("Size", size_text(record.manifest.size_bytes)),
+        ("Architecture", escape(str(facts.get("family") or "not known"))),
+        ("Parameters", _known(facts.get("parameters"), count_text)),
+        ("Context", _known(context, lambda tokens: f"{number_text(tokens)} tokens")),
+        ("Memory to load", _known(facts.get("load_bytes"), size_text)),
+        ("Memory per 1,000 tokens of context", _known(facts.get("cache_bytes_per_1000_tokens"), size_text)),
+        ("Peak memory", measurement_text(find(record, "peak_memory"))),
+        ("Writing speed", measurement_text(find(record, "decode_speed"))),
+        ("Licence", escape(record.license)),
+        ("Gate", _gate(record)),
+        ("Digest", f"`{record.subject}`"),
+    ]
+    return [(name, value) for name, value in rows if value]
+
+
+def _known(value: Any, show: Callable[[float], str]) -> str:
+    return show(value) if _is_number(value) else "not known"
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _gate(record: ReleaseRecord) -> str:
+    verdict = record.decision
+    if verdict is None:
+        return "not decided"
+    met = sum(answer.outcome == "met" for answer in verdict.answers)
+    word = "passed" if verdict.passed else "refused"
+    return f"{word} for stage {escape(verdict.stage)}: {met} of {len(verdict.answers)} rules met"
+
+
+def _making(record: ReleaseRecord) -> list[str]:
+    steps = "\n".join(f"{index}. {escape(recipe_text(step))}" for index, step in enumerate(record.recipe, 1))
+    source = record.source_architecture
+    parameters = f", {count_text(source['parameters'])} parameters" if _is_number(source.get("parameters")) else ""
+    blocks = [
+        f"From the internal model{parameters} (digest `{escape(record.source_digest)}`), by these steps in this order:",
+        steps or "1. no step: the bytes are those of the internal model",
+    ]
+    if record.parents:
+        lines = [
+            f"- {escape(str(parent['ref']))}: {escape(str(parent.get('relation') or 'relation not stated'))}, "
+            f"licence {escape(str(parent.get('license') or 'not stated'))}"
+            for parent in record.parents
+        ]
+        blocks += ["The family descends from:", "\n".join(lines)]
+    return [*blocks, "`provenance.intoto.jsonl` states the same as an in-toto statement with SLSA provenance."]
+
+
+def _held_back(record: ReleaseRecord) -> list[str]:
+    summary = record.held_back
+    if not summary.parts and not summary.left_out_files:
+        return ["Nothing was held back on purpose."]
+    blocks = []
+    if summary.parts:
+        rows = [
+            (escape(part.description), part.kind, number_text(part.count), size_text(part.size_bytes))
+            for part in summary.parts
+        ]
+        blocks.append(_table(("What", "Kind", "How many", "Size"), rows))
+    if summary.left_out_files:
+        files = "1 further file" if summary.left_out_files == 1 else f"{summary.left_out_files} further files"
+        blocks.append(f"{files} of the internal model that no version needs stayed behind.")
+    if not record.audits:
+        return [*blocks, "That it is absent from these bytes was not audited."]
+    found = sum(len(audit.findings) for audit in record.audits)
+    probes = ", ".join(f"{escape(audit.probe)} {escape(audit.probe_version)}" for audit in record.audits)
+    outcome = "found nothing" if found == 0 else f"found {found} thing{'s' if found > 1 else ''} to look at"
+    return [*blocks, f"Audits of these exact bytes ({probes}) {outcome}; `release.json` says what each looked at."]
+
+
+def _quality(record: ReleaseRecord) -> list[str]:
+    sentences = [
+        _sentence(
+            find(record, "perplexity", Comparison.RATIO),
+            "On held-out text its perplexity is {value} times the internal model's{interval}; 1 would be equal, more "
+            "is worse.",
+            "Its perplexity against the internal model's: not measured.",
+        ),
+        _sentence(
+            find(record, "kl_divergence"),
+            "Its next-token distributions differ from the internal model's by a KL divergence of {value} nats on "
+            "average{interval}; 0 would be equal.",
+            "KL divergence of the next-token distributions: not measured.",
+        ),
+        _sentence(
+            find(record, "top1_agreement"),
+            "It ranks the same next token first as the internal model does in {value} of the positions{interval}.",
+            "Agreement on the first-ranked token: not measured.",
+        ),
+    ]
+    blocks = ["\n".join(f"- {sentence}" for sentence in sentences)]
+    if record.measurements:
+        rows = [_measurement_row(item) for item in record.measurements]
+        blocks.append(_table(("Measure", "Against", "Value", "Rests on", "Probe"), rows))
+    else:
+        blocks.append("No measurement of this version exists.")
+    return blocks
+
+
+def _sentence(item: Measurement | None, words: str, absent: str) -> str:
+    if item is None:
+        return absent
+    factor, tail = (100, " %") if as_fraction(item).unit == "fraction" and "{value} of" in words else (1, "")
+    places = places_for(item.interval, item.value) if factor == 1 else 1
+    interval = ""
+    if item.interval:
+        low, high = (number_text(end * factor, places=places) for end in (item.interval.low, item.interval.high))
+        rests = items_text(item)
+        confidence = percent_text(item.interval.confidence)
+        interval = f" ({confidence} interval {low}{tail} to {high}{tail}{f', from {rests}' if rests else ''})"
+    return words.format(value=number_text(item.value * factor, places=places) + tail, interval=interval)
+
+
+def _measurement_row(item: Measurement) -> tuple[str, ...]:
+    against = {Comparison.ABSOLUTE: "–", Comparison.RATIO: "internal model, ratio"}.get(
+        item.comparison, "internal model, difference"
+    )
+    return (
+        escape(measure_words(item.measure)),
+        against,
+        escape(measurement_text(item)),
+        escape(items_text(item)) or "–",
+        f"{escape(item.probe)} {escape(item.probe_version)}",
+    )
+
+
+def run_commands(record: ReleaseRecord) -> tuple[Command, ...]:
+    """Return how to run the version; the last works for every format that `weighbridge run` serves."""
+    folder = shlex.quote(f"./{record.version}")
+    weights = [str(entry.path) for entry in record.manifest if str(entry.path).endswith(".gguf")]
+    if weights:
+        return (
+            Command(
+                title="As an OpenAI-compatible endpoint, verified first",
+                language="sh",
+                text=f"weighbridge run {shlex.quote(record.reference)} --key {PUBLIC_KEY_NAME}",
+            ),
+            Command(
+                title="With llama.cpp",
+                language="sh",
+                text=f"llama-server --model {shlex.quote(f'./{record.version}/{weights[0]}')} --port 8080",
+            ),
+        )
+    if record.format != "safetensors":
+        return ()
+    load = repr(f"./{record.version}")
+    code = (
+        "from transformers import AutoModelForCausalLM, AutoTokenizer\n\n"
+        f"tokenizer = AutoTokenizer.from_pretrained({load})\n"
+        f"model = AutoModelForCausalLM.from_pretrained({load}, dtype='auto')\n"
+        "question = [{'role': 'user', 'content': 'What is a weighbridge?'}]\n"
+        "inputs = tokenizer.apply_chat_template(question, add_generation_prompt=True, return_tensors='pt', "
+        "return_dict=True)\n"
+        "answer = model.generate(**inputs, max_new_tokens=200)\n"
+        "print(tokenizer.decode(answer[0][inputs['input_ids'].shape[1]:], skip_special_tokens=True))"
+    )
+    return (
+        Command(title="With transformers", language="python", text=code),
+        Command(title="What it is, and whether it is sound", language="sh", text=f"weighbridge show {folder}"),
+    )
+
+
+def verify_commands(record: ReleaseRecord) -> tuple[Command, ...]:
+    """Return how to check every byte against the publisher's key, with two independent tools."""
+    folder = shlex.quote(f"./{record.version}")
+    signature = shlex.quote(f"./{record.version}/model.sig")
+    return (
+        Command(title="With Weighbridge", language="sh", text=f"weighbridge verify {folder} --key {PUBLIC_KEY_NAME}"),
+        Command(
+            title="With the OpenSSF tool (`pip install model-signing`)",
+            language="sh",
+            text=f"model_signing verify key {folder} --signature {signature} --public_key {PUBLIC_KEY_NAME}",
+        ),
+    )
+
+
+def _fences(commands: Iterable[Command]) -> list[str]:
+    blocks = [f"{command.title}:\n\n```{command.language}\n{command.text}\n```" for command in commands]
+    return blocks or [f"No tool is known here that runs this format: {NOT_MEASURED}."]
+
+
+def _license(record: ReleaseRecord) -> list[str]:
+    blocks = [f"{escape(record.license)}: the text is in `LICENSE`, notices are in `NOTICE`."]
+    stated = {str(parent.get("license") or "not stated") for parent in record.parents}
+    if stated - {record.license}:
+        names = ", ".join(escape(name) for name in sorted(stated))
+        blocks.append(f"It descends from models under other terms ({names}), which may add duties.")
+    return blocks
+
+
+def _table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
+    lines = [head, tuple("---" for _ in head), *rows]
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)

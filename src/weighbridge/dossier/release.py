@@ -1,0 +1,357 @@
+"""The release record: everything that a dossier states about one version, as canonical bytes."""
+
+import json
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Self
+
+from weighbridge.checkpoint.manifest import Manifest, relative_path
+from weighbridge.errors import InputError
+from weighbridge.evidence.record import Audit, Interval, Measurement
+
+RELEASE_SCHEMA = "https://weighbridge.dev/schema/release/v1"
+RELEASE_NAME = "release.json"
+
+MAX_RECORD_BYTES = 16 * 1024 * 1024
+"""A record is read from a stranger's folder: more than this is refused before it is parsed."""
+
+HELD_BACK_KINDS = ("tensors", "files", "metadata")
+OUTCOMES = ("met", "not met", "not measured")
+
+
+def canonical_bytes(data: object) -> bytes:
+    """Return the one JSON form of `data`: sorted keys, no spaces, UTF-8, a newline at the end.
+
+    Raises:
+        ValueError: if it holds a NaN or an infinity, which JSON cannot say.
+    """
+    text = json.dumps(data, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    return text.encode("utf-8") + b"\n"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HeldBackPart:
+    """Something that stays private, in words meant for the public; never the name of a withheld thing.
+
+    Attributes:
+        description: public words for it.
+        kind: `tensors`, `files` or `metadata`.
+        count: how many of that kind.
+        size_bytes: how many bytes they hold in the internal model.
+    """
+
+    description: str
+    kind: str
+    count: int
+    size_bytes: int
+
+    def __post_init__(self) -> None:
+        if self.kind not in HELD_BACK_KINDS or self.count < 0 or self.size_bytes < 0:
+            raise ValueError(f"not a part held back: {self.kind} {self.count} {self.size_bytes}")
+
+    def to_json(self) -> dict[str, Any]:
+        """Return a JSON form."""
+        return {
+            "description": self.description,
+            "kind": self.kind,
+            "count": self.count,
+            "size_bytes": self.size_bytes,
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HeldBackSummary:
+    """What was held back, and how many files of the source were left out because no version needs them."""
+
+    parts: tuple[HeldBackPart, ...] = ()
+    left_out_files: int = 0
+
+    def __post_init__(self) -> None:
+        if self.left_out_files < 0:
+            raise ValueError("left_out_files cannot be negative")
+
+    @property
+    def size_bytes(self) -> int:
+        """Sum over the parts."""
+        return sum(part.size_bytes for part in self.parts)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return a JSON form, `from_json` reads it back."""
+        return {"parts": [part.to_json() for part in self.parts], "left_out_files": self.left_out_files}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Self:
+        """Read the form that `to_json` writes.
+
+        Raises:
+            ValueError: if it has another shape.
+        """
+        try:
+            parts = tuple(HeldBackPart(**part) for part in data["parts"])
+            return cls(parts=parts, left_out_files=data["left_out_files"])
+        except (TypeError, KeyError) as error:
+            raise ValueError(f"not a summary of what was held back: {error}") from error
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Texts:
+    """What the releaser says about the family, in their own words. Empty where they said nothing."""
+
+    title: str
+    summary: str = ""
+    intended_use: str = ""
+    limitations: str = ""
+    languages: tuple[str, ...] = ()
+    contact: str = ""
+
+    def to_json(self) -> dict[str, Any]:
+        """Return a JSON form, `from_json` reads it back."""
+        return {
+            "title": self.title,
+            "summary": self.summary,
+            "intended_use": self.intended_use,
+            "limitations": self.limitations,
+            "languages": list(self.languages),
+            "contact": self.contact,
+        }
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Self:
+        """Read the form that `to_json` writes.
+
+        Raises:
+            ValueError: if it has another shape.
+        """
+        try:
+            fields = dict(data)
+            fields["languages"] = tuple(_text(language, "a language") for language in fields.get("languages", ()))
+            for name, value in fields.items():
+                if name != "languages":
+                    _text(value, name)
+            return cls(**fields)
+        except TypeError as error:
+            raise ValueError(f"not the texts of a release: {error}") from error
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AnswerView:
+    """One rule's answer, as a verdict's JSON form states it."""
+
+    rule: str
+    outcome: str
+    measure: str = ""
+    value: float | None = None
+    unit: str = ""
+    interval: Interval | None = None
+    limit: float | None = None
+    reason: str = ""
+    remedy: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VerdictView:
+    """A verdict as its JSON form states it. Advice: whoever depends on it decides again from the evidence."""
+
+    stage: str
+    passed: bool
+    decided_at: str
+    answers: tuple[AnswerView, ...]
+
+
+def read_verdict(data: Mapping[str, Any]) -> VerdictView:
+    """Read the JSON form of a verdict.
+
+    Raises:
+        ValueError: if it has another shape, or says that it passed although a rule was not met.
+    """
+    try:
+        view = VerdictView(
+            stage=_text(data["stage"], "stage"),
+            passed=data["passed"] is True,
+            decided_at=_text(data.get("decided_at") or "", "decided_at"),
+            answers=tuple(_read_answer(answer) for answer in data["answers"]),
+        )
+    except (TypeError, KeyError, AttributeError) as error:
+        raise ValueError(f"not a verdict: {error}") from error
+    if view.passed and (not view.answers or any(answer.outcome != "met" for answer in view.answers)):
+        raise ValueError("not a verdict: it says that it passed although not every rule is met")
+    return view
+
+
+def _read_answer(data: Mapping[str, Any]) -> AnswerView:
+    if data["outcome"] not in OUTCOMES:
+        raise ValueError(f"not an answer: outcome {data['outcome']!r}")
+    words = {name: _text(data.get(name) or "", name) for name in ("rule", "measure", "unit", "reason", "remedy")}
+    interval = data.get("interval")
+    return AnswerView(
+        outcome=str(data["outcome"]),
+        value=_number(data.get("value"), "value"),
+        limit=_number(data.get("limit"), "limit"),
+        interval=Interval(**interval) if interval else None,
+        **words,
+    )
+
+
+def _number(value: object, name: str) -> float | None:
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        raise ValueError(f"{name} must be a finite number, not {value!r}")
+    return float(value)
+
+
+def _text(value: object, name: str) -> str:
+    if not isinstance(value, str):
+        raise ValueError(f"{name} must be text, not {type(value).__name__}")
+    return value
+
+
+def _reference(text: str, name: str) -> None:
+    if "/" not in text:
+        raise ValueError(f"{name} must read owner/name, not {text!r}")
+    relative_path(text)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReleaseRecord:
+    """Everything that a dossier states about one version.
+
+    Attributes:
+        model: `owner/family`.
+        version: name of the version, without the owner.
+        subject: digest of the payload files; equals `manifest.digest`.
+        manifest: the payload files only, not what the dossier adds.
+        source_digest: digest of the internal model that it was derived from.
+        source_architecture: architecture facts of the internal model, JSON form.
+        architecture: architecture facts of this version, JSON form.
+        format: `safetensors` or `gguf`.
+        recipe: the steps that made it, in order; each has a `step` and its parameters.
+        license: SPDX identifier or expression.
+        parents: `ref`, `relation` and `license` of each model that the family descends from.
+        texts: the releaser's own words.
+        held_back: what is absent from it.
+        measurements: numbers about `subject` only.
+        audits: audits of `subject` only.
+        verdict: JSON form of the gate's verdict; None before there is one.
+        weighbridge_version: which Weighbridge wrote this.
+    """
+
+    model: str
+    version: str
+    subject: str
+    manifest: Manifest
+    source_digest: str
+    source_architecture: Mapping[str, Any]
+    architecture: Mapping[str, Any]
+    format: str
+    recipe: tuple[Mapping[str, Any], ...]
+    license: str
+    texts: Texts
+    weighbridge_version: str
+    parents: tuple[Mapping[str, Any], ...] = ()
+    held_back: HeldBackSummary = field(default_factory=HeldBackSummary)
+    measurements: tuple[Measurement, ...] = ()
+    audits: tuple[Audit, ...] = ()
+    verdict: Mapping[str, Any] | None = None
+
+    def __post_init__(self) -> None:
+        _reference(self.model, "model")
+        relative_path(self.version)
+        if "/" in self.version:
+            raise ValueError(f"a version's name holds no slash: {self.version!r}")
+        if self.manifest.digest != self.subject:
+            raise ValueError(f"{self.version}: the manifest has digest {self.manifest.digest}, not {self.subject}")
+        about: Iterable[Measurement | Audit] = (*self.measurements, *self.audits)
+        if stray := next((item for item in about if item.subject != self.subject), None):
+            raise ValueError(f"{self.version}: what {stray.probe} found is about other bytes: {stray.subject}")
+        if any("step" not in step for step in self.recipe):
+            raise ValueError(f"{self.version}: every step of a recipe names its `step`")
+        if self.verdict is not None:
+            read_verdict(self.verdict)
+
+    @property
+    def reference(self) -> str:
+        """`owner/version`, the name under which it is published."""
+        return f"{self.model.rsplit('/', 1)[0]}/{self.version}"
+
+    @property
+    def decision(self) -> VerdictView | None:
+        """The verdict, read; None before there is one."""
+        return None if self.verdict is None else read_verdict(self.verdict)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return a JSON form, `from_json` reads it back."""
+        return {
+            "schema": RELEASE_SCHEMA,
+            "model": self.model,
+            "version": self.version,
+            "subject": self.subject,
+            "manifest": self.manifest.to_json(),
+            "source_digest": self.source_digest,
+            "source_architecture": dict(self.source_architecture),
+            "architecture": dict(self.architecture),
+            "format": self.format,
+            "recipe": [dict(step) for step in self.recipe],
+            "license": self.license,
+            "parents": [dict(parent) for parent in self.parents],
+            "texts": self.texts.to_json(),
+            "held_back": self.held_back.to_json(),
+            "measurements": [measurement.to_json() for measurement in self.measurements],
+            "audits": [audit.to_json() for audit in self.audits],
+            "verdict": None if self.verdict is None else dict(self.verdict),
+            "weighbridge_version": self.weighbridge_version,
+        }
+
+    def to_bytes(self) -> bytes:
+        """Return the canonical bytes, `read_release` reads them back."""
+        return canonical_bytes(self.to_json())
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Self:
+        """Read the form that `to_json` writes.
+
+        Raises:
+            ValueError: if it has another shape or schema.
+            UnsafePathError: if a file of its manifest leads out of the folder.
+        """
+        try:
+            fields = dict(data)
+            if (schema := fields.pop("schema", None)) != RELEASE_SCHEMA:
+                raise ValueError(f"the schema is {schema!r}, this reads {RELEASE_SCHEMA!r}")
+            for name in ("model", "version", "subject", "source_digest", "format", "license", "weighbridge_version"):
+                _text(fields[name], name)
+            fields["manifest"] = Manifest.from_json(fields["manifest"])
+            fields["texts"] = Texts.from_json(fields["texts"])
+            fields["held_back"] = HeldBackSummary.from_json(fields["held_back"])
+            fields["recipe"] = tuple(dict(step) for step in fields["recipe"])
+            fields["parents"] = tuple(dict(parent) for parent in fields["parents"])
+            fields["measurements"] = tuple(Measurement.from_json(item) for item in fields["measurements"])
+            fields["audits"] = tuple(Audit.from_json(item) for item in fields["audits"])
+            return cls(**fields)
+        except (TypeError, KeyError) as error:
+            raise ValueError(f"not a release record: {error}") from error
+
+
+def read_release(data: bytes, *, place: str) -> ReleaseRecord:
+    """Read a `release.json` that somebody else wrote; `place` names it in errors.
+
+    Raises:
+        InputError: if it is too large, not JSON, or not a release record.
+        UnsafePathError: if a file of its manifest leads out of the folder.
+    """
+    if len(data) > MAX_RECORD_BYTES:
+        raise InputError(f"a release record of {len(data)} bytes is more than {MAX_RECORD_BYTES}", place=place)
+    try:
+        parsed = json.loads(data.decode("utf-8"), parse_constant=_refuse_constant)
+        if not isinstance(parsed, dict):
+            raise ValueError("it holds no object")
+        return ReleaseRecord.from_json(parsed)
+    except RecursionError:
+        raise InputError("not a release record: nested too deep", place=place) from None
+    except ValueError as error:
+        raise InputError(f"not a release record: {error}", place=place, hint="Obtain it again.") from error
+
+
+def _refuse_constant(name: str) -> float:
+    raise ValueError(f"{name} is not a number that JSON knows")

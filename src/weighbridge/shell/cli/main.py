@@ -1,0 +1,93 @@
+"""Parse the command line, run a verb, turn what it raises into a message and an exit code."""
+
+import argparse
+import importlib
+import json
+import os
+import sys
+from collections.abc import Sequence
+from typing import Any, NoReturn
+
+from weighbridge import __version__
+from weighbridge.errors import InputError, WeighbridgeError
+
+DONE, REFUSED, UNUSABLE = 0, 1, 2
+INTERRUPTED = 130
+
+VERBS = {
+    "init": "write a commented release plan for a checkpoint",
+    "release": "derive, weigh, decide, sign and publish every version of a plan",
+    "derive": "make the versions of a plan and prove that what is held back is gone",
+    "weigh": "measure the versions of a plan against the internal model",
+    "gate": "decide which versions of a plan may go out, and say why",
+    "verify": "check the signature and every byte of a published version",
+    "run": "serve a published version on an OpenAI-compatible endpoint",
+    "show": "say what a checkpoint, file or version is, and whether it is sound",
+    "demo": "release a real small model and ask one of its versions a question",
+}
+
+EXIT_CODES = "exit codes: 0 done, 1 refused or failed verification, 2 unusable input"
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Return the parser of the whole command line, every verb's options included."""
+    parser = argparse.ArgumentParser(
+        prog="weighbridge",
+        description="Turns an internal AI model into open versions that people can trust.",
+        epilog=EXIT_CODES,
+    )
+    parser.add_argument("--version", action="version", version=f"weighbridge {__version__}")
+    verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
+    for name, summary in VERBS.items():
+        verb = verbs.add_parser(name, help=summary, description=summary[0].upper() + summary[1:] + ".", epilog=EXIT_CODES)
+        _module(name).add_arguments(verb)
+        verb.add_argument("--json", action="store_true", help="print one JSON document on standard output")
+        verb.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    return parser
+
+
+def _module(verb: str) -> Any:
+    return importlib.import_module(f"weighbridge.shell.cli.{verb}")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; return its exit code."""
+    options = build_parser().parse_args(arguments)
+    try:
+        code: int = _module(options.verb).run(options)
+        sys.stdout.flush()
+        return code
+    except WeighbridgeError as error:
+        if options.debug:
+            raise
+        return _report(error, as_json=options.json)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return UNUSABLE
+    except KeyboardInterrupt:
+        sys.stderr.write("\nstopped; what is finished stays and is used again by the next run\n")
+        return INTERRUPTED
+
+
+def _report(error: WeighbridgeError, *, as_json: bool) -> int:
+    others = [str(other) for other in getattr(error, "others", ())]
+    code = UNUSABLE if isinstance(error, InputError) else REFUSED
+    if as_json:
+        document = {
+            "error": type(error).__name__,
+            "message": error.message,
+            "place": error.place,
+            "hint": error.hint,
+            "others": others,
+        }
+        sys.stdout.write(json.dumps(document, indent=2) + "\n")
+    for line in (str(error), *others):
+        sys.stderr.write(f"error: {line}\n")
+    if error.hint:
+        sys.stderr.write(f"next:  {error.hint}\n")
+    return code
+
+
+def script() -> NoReturn:
+    """Entry point of the `weighbridge` command."""
+    sys.exit(main())

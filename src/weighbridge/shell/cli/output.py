@@ -1,0 +1,118 @@
+"""What verbs print: JSON for machines on standard output, words for people."""
+
+import json
+import sys
+import time
+from collections.abc import Iterable, Sequence
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+
+from weighbridge.shell.progress import Advance
+
+if TYPE_CHECKING:
+    from rich.progress import Progress as RichProgress
+    from rich.progress import TaskID
+
+
+def print_json(document: Any) -> None:
+    """Print one JSON document on standard output."""
+    sys.stdout.write(json.dumps(document, indent=2, ensure_ascii=False) + "\n")
+
+
+def print_lines(lines: Iterable[str]) -> None:
+    """Print lines of text on standard output."""
+    sys.stdout.writelines(f"{line}\n" for line in lines)
+
+
+def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """Print a table on standard output; numbers (columns after the first) to the right."""
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(title=title, title_justify="left", header_style="bold", box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    for position, column in enumerate(columns):
+        table.add_column(column, justify="right" if position else "left", no_wrap=position == 0)
+    for row in rows:
+        table.add_row(*row)
+    Console(highlight=False).print(table)
+
+
+def readable_bytes(size: float) -> str:
+    """Return a size in decimal units, as disks and hubs state it."""
+    for unit in ("B", "kB", "MB", "GB", "TB"):
+        if abs(size) < 1000 or unit == "TB":
+            return f"{size:.0f} {unit}" if unit in ("B", "kB") else f"{size:.1f} {unit}"
+        size /= 1000
+    raise AssertionError("unreachable")
+
+
+class TerminalProgress:
+    """Progress on standard error: a live bar on a terminal, a line a step elsewhere. A context manager."""
+
+    def __init__(self) -> None:
+        self._live: RichProgress | None = None
+        self._task: TaskID | None = None
+        self._text = ""
+        self._began = 0.0
+
+    def __enter__(self) -> Self:
+        if sys.stderr.isatty():
+            self._live = _rich_progress()
+            self._live.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self._end()
+        if self._live:
+            self._live.stop()
+
+    def begin(self, text: str, total: int | None = None, *, unit: str = "bytes") -> Advance:
+        """Say that `text` is being done; see `Progress`."""
+        self._end()
+        self._text, self._began = text, time.monotonic()
+        if self._live is None:
+            sys.stderr.write(f"- {text}\n")
+            sys.stderr.flush()
+            return lambda amount: None
+        live, task = self._live, self._live.add_task(text, total=total, unit=unit)
+        self._task = task
+        return lambda amount: live.update(task, advance=amount)
+
+    def note(self, text: str) -> None:
+        """Say something that stays on the screen."""
+        self._end()
+        (self._live.console.print if self._live else sys.stderr.write)(text if self._live else text + "\n")
+
+    def _end(self) -> None:
+        if not self._text:
+            return
+        if self._live is not None and self._task is not None:
+            self._live.remove_task(self._task)
+            self._live.console.print(f"[green]✓[/] {self._text} [dim]{time.monotonic() - self._began:.1f} s[/]")
+        self._text, self._task = "", None
+
+
+def _rich_progress() -> "RichProgress":
+    from rich.console import Console
+    from rich.progress import BarColumn, ProgressColumn, SpinnerColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+    from rich.progress import Progress as RichProgress
+    from rich.text import Text
+
+    class Amount(ProgressColumn):
+        def render(self, task: Any) -> Text:
+            if task.total is None:
+                return Text("")
+            if task.fields["unit"] == "bytes":
+                return Text(f"{readable_bytes(task.completed)} of {readable_bytes(task.total)}")
+            return Text(f"{task.completed:.0f} of {task.total:.0f} {task.fields['unit']}")
+
+    columns = (
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=24),
+        Amount(),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+    )
+    return RichProgress(*columns, console=Console(stderr=True, highlight=False), transient=True)

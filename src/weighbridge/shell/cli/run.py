@@ -1,0 +1,37 @@
+"""`weighbridge run`: serve a published version on an OpenAI-compatible endpoint."""
+
+import argparse
+from pathlib import Path
+
+from weighbridge.shell.cli.output import TerminalProgress, print_json, print_lines
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options of this verb."""
+    parser.add_argument("model", metavar="MODEL", help="owner/name in the hub, or the folder of a published version")
+    parser.add_argument("--hub", type=Path, metavar="DIR", default=Path("hub"), help="hub folder (default: hub)")
+    parser.add_argument("--key", type=Path, metavar="PEM", help="the publisher's public key (default: your own)")
+    parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: 127.0.0.1)")
+    parser.add_argument("--port", type=int, default=8080, help="port to listen on, 0 for any (default: 8080)")
+    parser.add_argument("--context", type=int, default=2048, metavar="TOKENS", help="context length (default: 2048)")
+    parser.add_argument("--threads", type=int, metavar="N", help="threads to use (default: all cores)")
+    parser.add_argument("--ask", metavar="PROMPT", help="print the answer to one question and end")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Verify, serve, and wait; exit code 1 if the version is not what its publisher signed."""
+    from weighbridge.shell.wiring import served
+
+    with TerminalProgress() as progress, served(options, progress) as server:
+        progress.note(f"{server.model} answers at {server.base_url} (OpenAI-compatible)")
+        if options.ask is None:
+            progress.note("press Ctrl-C to stop")
+            server.wait()
+            return 0
+        progress.begin("asking")
+        answer = server.ask(options.ask, max_tokens=128)
+    if options.json:
+        print_json({"model": server.model, "base_url": server.base_url, "prompt": options.ask, "answer": answer})
+    else:
+        print_lines([answer])
+    return 0

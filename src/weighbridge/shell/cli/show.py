@@ -1,0 +1,98 @@
+"""`weighbridge show`: say what a checkpoint, file or version is, and whether it is sound."""
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from weighbridge.shell.cli.output import TerminalProgress, print_json, print_lines, print_table, readable_bytes
+
+if TYPE_CHECKING:
+    from weighbridge.checkpoint.folder import Checkpoint
+
+_MAX_PROBLEMS = 50
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options of this verb."""
+    parser.add_argument("path", type=Path, metavar="PATH", help="folder or file of a checkpoint or version")
+    parser.add_argument("--quick", action="store_true", help="look at headers only: no digests, no check of the weights")
+    parser.add_argument("--tensors", action="store_true", help="list every tensor")
+    parser.add_argument("--threads", type=int, metavar="N", help="threads to use (default: all cores)")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Inspect and print; exit code 2 if anything is unsound."""
+    from weighbridge.checkpoint.architecture import describe
+    from weighbridge.checkpoint.folder import inspect
+
+    inspection = inspect(options.path)
+    document: dict[str, Any] = {
+        "path": str(options.path),
+        "sound": not inspection.problems,
+        "problems": [{"place": problem.place, "message": problem.message} for problem in inspection.problems],
+        "files": list(inspection.files),
+    }
+    checkpoint = inspection.checkpoint
+    if checkpoint is not None:
+        document |= {"format": checkpoint.format, "architecture": describe(checkpoint).to_json()}
+        document["tensors"] = len(checkpoint.tensors)
+        if options.tensors:
+            document["tensor_list"] = [
+                {"name": t.name, "dtype": t.dtype, "shape": list(t.shape), "file": t.file, "size_bytes": t.size_bytes}
+                for t in checkpoint.tensors
+            ]
+        if not options.quick:
+            _read(checkpoint, options.threads, document)
+    if options.json:
+        print_json(document)
+    else:
+        _print(document)
+    return 0 if document["sound"] else 2
+
+
+def _read(checkpoint: "Checkpoint", threads: int | None, document: dict[str, Any]) -> None:
+    """Add digests, and what only the bytes of the weights can tell."""
+    from weighbridge.checkpoint.read import NonFiniteCounter, read_folder
+
+    counter = NonFiniteCounter(checkpoint.tensors)
+    with TerminalProgress() as progress:
+        size = sum((checkpoint.root / file).stat().st_size for file in checkpoint.files)
+        advance = progress.begin("reading every byte", size)
+        manifest = read_folder(checkpoint.root, checkpoint.files, visitors=[counter], threads=threads, on_bytes=advance)
+    document |= {"digest": manifest.digest, "size_bytes": manifest.size_bytes, "manifest": manifest.to_json()}
+    for name, count in sorted(counter.counts.items()):
+        message = f"{count.nan} NaN and {count.infinite} infinite values"
+        document["problems"].append({"place": f"tensor {name}", "message": message})
+        document["sound"] = False
+
+
+def _print(document: dict[str, Any]) -> None:
+    facts = document.get("architecture")
+    if facts:
+        rows = [(name.replace("_", " "), _fact(name, value)) for name, value in facts.items()]
+        rows.insert(0, ("format", document["format"]))
+        rows.append(("tensors", str(document["tensors"])))
+        if "digest" in document:
+            rows += [("size", readable_bytes(document["size_bytes"])), ("digest", document["digest"])]
+        print_table(document["path"], ("", ""), rows)
+    for tensor in document.get("tensor_list", ()):
+        print_lines([f"  {tensor['name']}  {tensor['dtype']}  {tensor['shape']}"])
+    problems = document["problems"]
+    print_lines(f"problem: {problem['place']}: {problem['message']}" for problem in problems[:_MAX_PROBLEMS])
+    if len(problems) > _MAX_PROBLEMS:
+        print_lines([f"... and {len(problems) - _MAX_PROBLEMS} more (--json lists them all)"])
+    print_lines(["sound" if document["sound"] else f"NOT SOUND: {len(problems)} problems"])
+
+
+def _fact(name: str, value: Any) -> str:
+    if value is None:
+        return "not known"
+    if "bytes" in name:
+        return readable_bytes(value)
+    if isinstance(value, int):
+        return f"{value:,}"
+    if isinstance(value, list | tuple):
+        return ", ".join(f"{kind} {count:,}" for kind, count in value)
+    if isinstance(value, dict):
+        return ", ".join(f"{kind} {count:,}" for kind, count in value.items())
+    return str(value)

@@ -1,0 +1,1 @@
+"""The line: what happens to a release plan, stage by stage."""

@@ -1,0 +1,87 @@
+"""Derive every version of a plan."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from weighbridge.checkpoint.manifest import Manifest
+from weighbridge.derive.make import Made, Workbench, make_version
+from weighbridge.derive.recipe import CastStep, GgufStep, Recipe, WithholdStep
+from weighbridge.evidence.audit.leak import PROBE_VERSION as SCRUB_VERSION
+from weighbridge.evidence.audit.leak import scrub_json
+from weighbridge.shell.line.source import Source
+from weighbridge.shell.plan.model import Plan, VersionPlan
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DerivedVersion:
+    """One version of a plan, made.
+
+    Attributes:
+        name: `owner/version`.
+        recipe: what was done.
+        made: the files, and what stayed behind.
+    """
+
+    name: str
+    recipe: Recipe
+    made: Made
+
+    @property
+    def folder(self) -> Path:
+        """Where its files lie."""
+        return self.made.result.folder
+
+    @property
+    def manifest(self) -> Manifest:
+        """Its files."""
+        return self.made.result.manifest
+
+
+def withhold_step(plan: Plan) -> WithholdStep:
+    """Return what the plan holds back, as the first step of every recipe."""
+    return WithholdStep(
+        tensors=tuple(item.pattern for item in plan.hold_back if item.kind == "tensors"),
+        files=tuple(item.pattern for item in plan.hold_back if item.kind == "files"),
+        keep=plan.keep,
+        metadata=True,
+        keys=tuple(key for item in plan.hold_back if item.kind == "metadata" for key in item.keys),
+    )
+
+
+def recipe_of(plan: Plan, version: VersionPlan) -> Recipe:
+    """Return the frozen recipe of one version of the plan."""
+    casts = [step for step in version.steps if isinstance(step, CastStep)]
+    ggufs = [step for step in version.steps if isinstance(step, GgufStep)]
+    return Recipe(
+        withhold=withhold_step(plan), cast=casts[0] if casts else None, gguf=ggufs[0] if ggufs else None
+    )
+
+
+def scrub_with(keys: tuple[str, ...]) -> "object":
+    """Return the scrubber that `sanitise` calls for each JSON file."""
+
+    def scrub(file: str, document: object) -> tuple[object, list[str]]:
+        clean, removed = scrub_json(document, keys)
+        return clean, [item.pointer for item in removed]
+
+    return scrub
+
+
+def derive_versions(plan: Plan, source: Source, bench: Workbench) -> tuple[DerivedVersion, ...]:
+    """Make every version of the plan, in the plan's order."""
+    return tuple(_derive(plan, version, source, bench) for version in plan.versions)
+
+
+def _derive(plan: Plan, version: VersionPlan, source: Source, bench: Workbench) -> DerivedVersion:
+    owner = plan.model.split("/")[0]
+    recipe = recipe_of(plan, version)
+    metadata = {
+        "general.name": plan.title or plan.model.split("/")[1],
+        "general.license": plan.license.lower(),
+        "general.languages": list(plan.languages),
+    }
+    made = make_version(source.checkpoint, source.digest, recipe, bench, metadata=metadata)
+    return DerivedVersion(name=f"{owner}/{version.name}", recipe=recipe, made=made)
+
+
+__all__ = ["SCRUB_VERSION", "DerivedVersion", "derive_versions", "recipe_of", "scrub_with", "withhold_step"]

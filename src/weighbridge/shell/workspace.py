@@ -1,0 +1,56 @@
+"""The work folder: everything that can be made again, kept so that it need not be."""
+
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from weighbridge.errors import WorkspaceError
+
+
+class Workspace:
+    """Folders below one root; one process at a time holds it."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.derived = root / "derived"
+        self.evidence = root / "evidence"
+        self.likelihood = root / "likelihood"
+        self.dossiers = root / "dossiers"
+
+    @contextmanager
+    def held(self) -> Iterator["Workspace"]:
+        """Hold the work folder, or say who does.
+
+        Raises:
+            WorkspaceError: if another process holds it, or it cannot be written to.
+        """
+        try:
+            for folder in (self.root, self.derived, self.evidence, self.likelihood, self.dossiers):
+                folder.mkdir(parents=True, exist_ok=True)
+            descriptor = os.open(self.root / "lock", os.O_RDWR | os.O_CREAT, 0o644)
+        except OSError as error:
+            raise WorkspaceError(
+                f"cannot use the work folder: {error.strerror}",
+                place=str(error.filename or self.root),
+                hint="Give a folder that you may write to with --work.",
+            ) from error
+        try:
+            self._lock(descriptor)
+            yield self
+        finally:
+            os.close(descriptor)
+
+    def _lock(self, descriptor: int) -> None:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            holder = os.pread(descriptor, 64, 0).decode(errors="replace").strip() or "another process"
+            raise WorkspaceError(
+                f"the work folder is in use by {holder}",
+                place=str(self.root),
+                hint="Wait for it to end, or give another folder with --work.",
+            ) from error
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, f"process {os.getpid()}\n".encode(), 0)
