@@ -119,10 +119,12 @@ def _read_bundle(path: Path) -> bytes:
         # O_NONBLOCK: opening a named pipe must not wait for somebody to write to it.
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
         try:
-            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            found = os.fstat(descriptor)
+            if not stat.S_ISREG(found.st_mode):
                 raise VerificationError("the signature is not a regular file", place=str(path))
             with os.fdopen(descriptor, "rb", closefd=False) as file:
-                return file.read(MAX_BUNDLE_BYTES + 1)
+                # `read` sets aside as much memory as it is asked for.
+                return file.read(min(found.st_size, MAX_BUNDLE_BYTES) + 1)
         finally:
             os.close(descriptor)
     except FileNotFoundError as error:
@@ -139,9 +141,10 @@ def _survey(root: Path) -> tuple[set[str], list[Problem]]:
     """List the files below `root`, and what is there but is no file that stays inside it."""
     found: list[CheckpointError] = []
     files = set(list_files(root, report=found.append))
-    unsafe = [Problem(path=_printable(error.place.rstrip("/")), kind="unsafe", message=error.message) for error in found]
-    return files, unsafe
+    return files, [_unsafe(root, error) for error in found]
 
 
-def _printable(path: str) -> str:
-    return path.encode("utf-8", "backslashreplace").decode("utf-8")
+def _unsafe(root: Path, error: CheckpointError) -> Problem:
+    # A name that is no text (undecodable bytes) must still be printable.
+    place = (error.place.rstrip("/") or str(root)).encode("utf-8", "backslashreplace").decode("utf-8")
+    return Problem(path=place, kind="unsafe", message=error.message)

@@ -13,14 +13,14 @@ from typing import Any, NoReturn
 import numpy as np
 
 from weighbridge.checkpoint.dtype import GGML_TYPES
-from weighbridge.checkpoint.tensor import TensorEntry, quoted
+from weighbridge.checkpoint.tensor import TensorEntry, quoted, unprintable
 from weighbridge.errors import HeaderError, UnsupportedFormatError
 
 MAGIC = b"GGUF"
 MAX_HEADER_BYTES = 256 << 20
 """The largest tokenizers take some 20 MiB."""
 
-MAX_ARRAY_ELEMENTS = 8_000_000
+MAX_ARRAY_ELEMENTS = 4_000_000
 """Elements of all arrays of a file together; tokens, scores, types and merges of large models are 1.5 million."""
 
 MAX_KEYS = 100_000
@@ -99,9 +99,7 @@ def parse_header(data: "bytes | memoryview | mmap.mmap", file_size: int, *, file
         infos = [_tensor_info(reader) for _ in range(tensor_count)]
         data_offset = reader.position + -reader.position % alignment
     tensors = _place(infos, data_offset, alignment, file_size, file)
-    return GgufHeader(
-        version=version, alignment=alignment, metadata=metadata, tensors=tensors, data_offset=data_offset
-    )
+    return GgufHeader(version=version, alignment=alignment, metadata=metadata, tensors=tensors, data_offset=data_offset)
 
 
 class _Reader:
@@ -327,9 +325,7 @@ def _size(info: _TensorInfo, place: str) -> int:
     return elements // kind.block_elements * kind.block_bytes
 
 
-def _check_layout(
-    tensors: Sequence[TensorEntry], data_offset: int, alignment: int, file_size: int, file: str
-) -> None:
+def _check_layout(tensors: Sequence[TensorEntry], data_offset: int, alignment: int, file_size: int, file: str) -> None:
     end = data_offset
     for tensor in sorted(tensors, key=lambda tensor: (tensor.offset, tensor.end)):
         place = f"{file}: tensor {quoted(tensor.name)}"
@@ -340,8 +336,3 @@ def _check_layout(
         end = tensor.end
     if file_size - end >= alignment:
         raise HeaderError(f"the last {file_size - end:,} bytes belong to no tensor", place=file)
-
-
-def unprintable(name: str) -> bool:
-    """Say whether a name is empty or holds control characters."""
-    return not name or any(ord(char) < 32 or 0x7F <= ord(char) < 0xA0 for char in name)

@@ -13,7 +13,7 @@ from typing import Any
 
 from weighbridge.checkpoint.document import parse_object
 from weighbridge.checkpoint.dtype import SAFETENSORS_BITS
-from weighbridge.checkpoint.tensor import TensorEntry, quoted
+from weighbridge.checkpoint.tensor import TensorEntry, quoted, unprintable
 from weighbridge.errors import HeaderError
 
 MAX_HEADER_BYTES = 100_000_000
@@ -92,9 +92,7 @@ def parse_header(head: bytes | memoryview, file_size: int, *, file: str) -> Safe
         raise HeaderError("the header does not start with '{'", place=file)
     parsed = parse_object(text, place=file, max_depth=_MAX_DEPTH, max_values=_MAX_VALUES, error=HeaderError)
     metadata = _metadata(parsed[METADATA_KEY], file) if METADATA_KEY in parsed else {}
-    tensors = [
-        _tensor(name, fields, data_offset, file) for name, fields in parsed.items() if name != METADATA_KEY
-    ]
+    tensors = [_tensor(name, fields, data_offset, file) for name, fields in parsed.items() if name != METADATA_KEY]
     if len(tensors) > MAX_TENSORS:
         raise HeaderError(f"the header lists {len(tensors):,} tensors; at most {MAX_TENSORS:,} are read", place=file)
     tensors.sort(key=lambda tensor: (tensor.offset, tensor.end))
@@ -116,7 +114,7 @@ def build_header(tensors: Sequence[tuple[str, str, tuple[int, ...]]], metadata: 
         header[METADATA_KEY] = {key: metadata[key] for key in sorted(metadata)}
     position = 0
     for name, dtype, shape in tensors:
-        if name in header or name == METADATA_KEY or _unprintable(name):
+        if name in header or name == METADATA_KEY or unprintable(name):
             raise ValueError(f"the tensor name {quoted(name)} is not usable, or used twice")
         size = tensor_bytes(dtype, shape)
         header[name] = {"dtype": dtype, "shape": list(shape), "data_offsets": [position, position + size]}
@@ -152,7 +150,7 @@ def _metadata(value: object, file: str) -> Mapping[str, str]:
 
 def _tensor(name: str, fields: object, data_offset: int, file: str) -> TensorEntry:
     place = f"{file}: tensor {quoted(name)}"
-    if _unprintable(name):
+    if unprintable(name):
         raise HeaderError("the name is empty or holds control characters", place=place)
     if not isinstance(fields, dict) or fields.keys() != _FIELDS:
         raise HeaderError("its entry must hold exactly dtype, shape and data_offsets", place=place)
@@ -208,7 +206,3 @@ def _product_exceeds(factors: Sequence[int], limit: int) -> bool:
             # A later zero would make it 0 elements, but no writer states such a shape.
             return True
     return False
-
-
-def _unprintable(name: str) -> bool:
-    return not name or any(ord(char) < 32 or 0x7F <= ord(char) < 0xA0 or 0xD800 <= ord(char) < 0xE000 for char in name)

@@ -38,6 +38,9 @@ class TensorFile:
             if self.size_bytes:
                 self._map = mmap.mmap(self._descriptor, self.size_bytes, prot=mmap.PROT_READ)
                 self._map.madvise(mmap.MADV_SEQUENTIAL)
+        except ValueError as cause:
+            os.close(self._descriptor)
+            raise ChangedError("the file became shorter while it was being opened", place=str(path)) from cause
         except OSError as cause:
             os.close(self._descriptor)
             raise unreadable(cause, str(path)) from cause

@@ -42,3 +42,10 @@ class TensorEntry:
 def quoted(name: str, limit: int = 120) -> str:
     """Return a name from outside, safe to show: escaped, and cut where it is very long."""
     return repr(name if len(name) <= limit else name[:limit] + "…")
+
+
+def unprintable(name: str) -> bool:
+    """Say whether a name is empty or holds control characters or lone surrogates."""
+    if name.isascii() and name.isprintable():
+        return not name
+    return not name or any(ord(char) < 32 or 0x7F <= ord(char) < 0xA0 or 0xD800 <= ord(char) < 0xE000 for char in name)

@@ -3,6 +3,7 @@
 import os
 import stat
 from collections.abc import Callable
+from itertools import islice
 from pathlib import Path
 
 from weighbridge.checkpoint.manifest import relative_path
@@ -60,7 +61,8 @@ class _Walk:
             return self.report(CheckpointError(f"folders nest more than {MAX_FOLDER_DEPTH} deep", place=prefix[:200]))
         try:
             with os.scandir(path) as entries:
-                found = sorted(((entry.name, entry) for entry in entries), key=lambda pair: pair[0])
+                few = islice(entries, MAX_FILES + 1 - min(self.entries, MAX_FILES))
+                found = sorted(((entry.name, entry) for entry in few), key=lambda pair: pair[0])
         except OSError as cause:
             return self.report(unreadable(cause, prefix or self.root))
         for name, entry in found:

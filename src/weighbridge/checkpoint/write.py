@@ -21,6 +21,7 @@ _PIECES_IN_FLIGHT = 4
 _HINTS = {
     errno.ENOSPC: "Free some disk space, or choose another folder, and run the command again; finished work is kept.",
     errno.EDQUOT: "Free some of your disk quota, or choose another folder, and run the command again.",
+    errno.EFBIG: "The file is larger than this file system or your limit allows; choose another folder.",
     errno.EACCES: "Give yourself permission to write there, or choose another folder.",
     errno.EPERM: "Give yourself permission to write there, or choose another folder.",
     errno.EROFS: "The file system is read-only; choose another folder.",
@@ -42,7 +43,7 @@ class AtomicFile:
         """
         self.path = path
         self.size_bytes = 0
-        self._temporary = path.with_name(f".{path.name[:200]}.{os.getpid()}-{id(self):x}.tmp")
+        self._temporary = path.with_name(f".{path.name[:200]}.{os.urandom(6).hex()}.tmp")
         self._state = hashlib.sha256()
         self._hashing: HashingThread | None = None
         self._closed = False
@@ -92,9 +93,7 @@ class AtomicFile:
             raise
         self._closed = True
         os.close(self._descriptor)
-        return FileEntry(
-            path=PurePosixPath(self.path.name), size_bytes=self.size_bytes, sha256=self._state.hexdigest()
-        )
+        return FileEntry(path=PurePosixPath(self.path.name), size_bytes=self.size_bytes, sha256=self._state.hexdigest())
 
     def discard(self) -> None:
         """Remove the temporary file; does nothing after `close`."""

@@ -72,5 +72,3 @@ def converter(source: str, target: str, tensor: str) -> Callable[[memoryview], b
 def target_bytes(size_bytes: int, source: str, target: str) -> int:
     """Return how many bytes `size_bytes` bytes of `source` elements take as `target`."""
     return size_bytes // _ITEM_BYTES[source] * _ITEM_BYTES[target]
-
-

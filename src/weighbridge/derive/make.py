@@ -62,7 +62,13 @@ class Made:
 
 
 def make_version(
-    source: Checkpoint, source_digest: str, recipe: Recipe, bench: Workbench, *, metadata: Mapping[str, Any]
+    source: Checkpoint,
+    source_digest: str,
+    recipe: Recipe,
+    bench: Workbench,
+    *,
+    stem: str,
+    metadata: Mapping[str, Any],
 ) -> Made:
     """Derive one version of `source`.
 
@@ -71,6 +77,7 @@ def make_version(
         source_digest: digest of its manifest.
         recipe: what to do.
         bench: what to do it with.
+        stem: what the name of a GGUF file begins with; its type follows.
         metadata: general GGUF key-values (name, license) for a GGUF version.
 
     Raises:
@@ -91,7 +98,7 @@ def make_version(
         if bench.gguf is None:
             raise RecipeError("no GGUF engine is installed", hint="pip install 'weighbridge[derive]'")
         engines.append(bench.gguf.identity)
-        result = _gguf(base, recipe.gguf.type, bench, bench.gguf, metadata)
+        result = _gguf(base, recipe.gguf.type, bench, bench.gguf, stem, metadata)
     return Made(
         result=result,
         base=base,
@@ -117,9 +124,7 @@ def _sanitised(
     def make(folder: Path) -> tuple[Any, dict[str, Any]]:
         size = sum(tensor.size_bytes for tensor in selection.tensors)
         done = bench.notice(f"writing {dtype or 'the same types'}, sanitised", size)
-        written = sanitise(
-            source, selection, folder, dtype=dtype, scrub=scrub, executor=bench.executor, on_bytes=done
-        )
+        written = sanitise(source, selection, folder, dtype=dtype, scrub=scrub, executor=bench.executor, on_bytes=done)
         return written.manifest, {"scrubbed": [list(item) for item in written.scrubbed], "dtype": dtype}
 
     return bench.store.get_or_make(step_key(source_digest, parameters, f"sanitise {SANITISE_VERSION}"), make)
@@ -132,16 +137,18 @@ def _effective_dtype(selection: Selection, dtype: str | None) -> str | None:
 
 
 def _gguf(
-    base: Derived, type_: str, bench: Workbench, engine: GgufEngine, metadata: Mapping[str, Any]
+    base: Derived, type_: str, bench: Workbench, engine: GgufEngine, stem: str, metadata: Mapping[str, Any]
 ) -> Derived:
     dtype = base.facts["dtype"]
     base_type = type_ if type_ in UNQUANTISED_GGUF else {"F32": "F32", "F16": "F16"}.get(dtype, "BF16")
 
     def convert(folder: Path) -> tuple[None, Mapping[str, Any]]:
         bench.notice(f"converting to GGUF {base_type} (llama.cpp's converter)", None)
-        return None, engine.convert(base.folder, folder / f"model-{base_type}.gguf", type_=base_type, metadata=metadata)
+        return None, engine.convert(
+            base.folder, folder / f"{stem}-{base_type}.gguf", type_=base_type, metadata=metadata
+        )
 
-    parameters = {"gguf": base_type, "metadata": dict(metadata)}
+    parameters = {"gguf": base_type, "stem": stem, "metadata": dict(metadata)}
     converted = bench.store.get_or_make(step_key(base.manifest.digest, parameters, engine.identity), convert)
     if type_ == base_type:
         return converted
@@ -151,8 +158,10 @@ def _gguf(
         [file] = converted.manifest
         threads = bench.executor.workers
         facts = engine.quantise(
-            converted.folder / file.path, folder / f"model-{type_}.gguf", type_=type_, threads=threads
+            converted.folder / file.path, folder / f"{stem}-{type_}.gguf", type_=type_, threads=threads
         )
         return None, facts
 
-    return bench.store.get_or_make(step_key(converted.manifest.digest, {"quantise": type_}, engine.identity), quantise)
+    return bench.store.get_or_make(
+        step_key(converted.manifest.digest, {"quantise": type_, "stem": stem}, engine.identity), quantise
+    )

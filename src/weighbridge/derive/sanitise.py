@@ -160,7 +160,9 @@ def _copy(root: Path, file: str, out: Path, scrub: Scrub | None) -> Sequence[str
     """Copy one small file, scrubbed if it is JSON; return pointers of what was removed."""
     path = root / file
     if path.stat().st_size > MAX_JSON_BYTES:
-        raise CheckpointError(f"larger than {MAX_JSON_BYTES >> 20} MiB", place=str(path), hint="Leave it out of `keep`.")
+        raise CheckpointError(
+            f"larger than {MAX_JSON_BYTES >> 20} MiB", place=str(path), hint="Leave it out of `keep`."
+        )
     data = path.read_bytes()
     removed: Sequence[str] = ()
     if scrub is not None and file.endswith(".json"):

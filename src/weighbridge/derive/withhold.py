@@ -42,15 +42,15 @@ def select(checkpoint: Checkpoint, step: WithholdStep) -> Selection:
     weight_files = set(checkpoint.weight_files) | {f for f in checkpoint.files if f.endswith(".safetensors.index.json")}
     others = [file for file in checkpoint.files if file not in weight_files]
     if hit := [file for file in sorted(weight_files) if _matches(file, step.files)]:
-        raise RecipeError(f"the plan withholds the weight file {hit[0]!r}", hint="Withhold its tensors by name instead.")
+        raise RecipeError(
+            f"the plan withholds the weight file {hit[0]!r}", hint="Withhold its tensors by name instead."
+        )
     kept = tuple(tensor for tensor in checkpoint.tensors if not _matches(tensor.name, step.tensors))
     if not kept:
         raise RecipeError("the plan withholds every tensor", hint="Narrow the patterns under `hold_back`.")
     withheld_files = tuple(file for file in others if _matches(file, step.files))
     files = tuple(
-        file
-        for file in others
-        if file not in withheld_files and (file in STANDARD_FILES or _matches(file, step.keep))
+        file for file in others if file not in withheld_files and (file in STANDARD_FILES or _matches(file, step.keep))
     )
     return Selection(
         tensors=kept,

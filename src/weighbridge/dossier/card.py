@@ -25,7 +25,7 @@ from weighbridge.dossier.release import ReleaseRecord
 from weighbridge.evidence.record import Comparison, Measurement
 
 CARD_NAME = "README.md"
-PUBLIC_KEY_NAME = "publisher.pub"
+PUBLIC_KEY_NAME = "release.pub"
 
 _INLINE = re.compile(r"([\\`*_\[\]<>|~$#])")
 _LINE_START = re.compile(r"^([-+](?=\s|[-+]|$)|=|:|~|\d{1,9}(?=[.)](\s|$)))")
@@ -239,9 +239,9 @@ def _measurement_row(item: Measurement) -> tuple[str, ...]:
     )
 
 
-def run_commands(record: ReleaseRecord) -> tuple[Command, ...]:
-    """Return how to run the version; the last works for every format that `weighbridge run` serves."""
-    folder = shlex.quote(f"./{record.version}")
+def run_commands(record: ReleaseRecord, *, folder: str = "") -> tuple[Command, ...]:
+    """Return how to run the version that lies in `folder`, by default one that is named like it."""
+    folder = folder or f"./{record.version}"
     weights = [str(entry.path) for entry in record.manifest if str(entry.path).endswith(".gguf")]
     if weights:
         return (
@@ -253,36 +253,38 @@ def run_commands(record: ReleaseRecord) -> tuple[Command, ...]:
             Command(
                 title="With llama.cpp",
                 language="sh",
-                text=f"llama-server --model {shlex.quote(f'./{record.version}/{weights[0]}')} --port 8080",
+                text=f"llama-server --model {shlex.quote(f'{folder}/{weights[0]}')} --port 8080",
             ),
         )
     if record.format != "safetensors":
         return ()
-    load = repr(f"./{record.version}")
     code = (
         "from transformers import AutoModelForCausalLM, AutoTokenizer\n\n"
-        f"tokenizer = AutoTokenizer.from_pretrained({load})\n"
-        f"model = AutoModelForCausalLM.from_pretrained({load}, dtype='auto')\n"
-        "question = [{'role': 'user', 'content': 'What is a weighbridge?'}]\n"
-        "inputs = tokenizer.apply_chat_template(question, add_generation_prompt=True, return_tensors='pt', "
-        "return_dict=True)\n"
+        f"folder = {folder!r}\n"
+        "tokenizer = AutoTokenizer.from_pretrained(folder)\n"
+        "model = AutoModelForCausalLM.from_pretrained(folder, dtype='auto')\n"
+        "chat = [{'role': 'user', 'content': 'What is a weighbridge?'}]\n"
+        "inputs = tokenizer.apply_chat_template(\n"
+        "    chat, add_generation_prompt=True, return_tensors='pt', return_dict=True)\n"
         "answer = model.generate(**inputs, max_new_tokens=200)\n"
-        "print(tokenizer.decode(answer[0][inputs['input_ids'].shape[1]:], skip_special_tokens=True))"
+        "print(tokenizer.decode(answer[0], skip_special_tokens=True))"
     )
     return (
         Command(title="With transformers", language="python", text=code),
-        Command(title="What it is, and whether it is sound", language="sh", text=f"weighbridge show {folder}"),
+        Command(
+            title="What it is, and whether it is sound", language="sh", text=f"weighbridge show {shlex.quote(folder)}"
+        ),
     )
 
 
-def verify_commands(record: ReleaseRecord) -> tuple[Command, ...]:
-    """Return how to check every byte against the publisher's key, with two independent tools."""
-    folder = shlex.quote(f"./{record.version}")
-    signature = shlex.quote(f"./{record.version}/model.sig")
+def verify_commands(record: ReleaseRecord, *, folder: str = "") -> tuple[Command, ...]:
+    """Return how to check every byte in `folder` against the publisher's key, with two independent tools."""
+    signature = shlex.quote(f"{folder or f'./{record.version}'}/model.sig")
+    folder = shlex.quote(folder or f"./{record.version}")
     return (
         Command(title="With Weighbridge", language="sh", text=f"weighbridge verify {folder} --key {PUBLIC_KEY_NAME}"),
         Command(
-            title="With the OpenSSF tool (`pip install model-signing`)",
+            title="With the OpenSSF tool, model-signing from PyPI",
             language="sh",
             text=f"model_signing verify key {folder} --signature {signature} --public_key {PUBLIC_KEY_NAME}",
         ),

@@ -112,7 +112,7 @@ def _scaled(value: float, unit: str) -> tuple[float, str, bool]:
 
 
 def value_text(value: float, unit: str, interval: Interval | None = None) -> str:
-    """Return value, interval and unit: `1.03 [1.01, 1.05]`, `105.5 MB`, `87.6 % [86.1 %, 89.0 %]`."""
+    """Return value, interval and unit: `1.03 [1.01, 1.05]`, `105.5 MB`, `87.6 % [86.1, 89.0]`."""
     shown, shown_unit, is_size = _scaled(value, unit)
     if is_size:
         return size_text(value) + (f" [{size_text(interval.low)}, {size_text(interval.high)}]" if interval else "")
@@ -125,7 +125,7 @@ def value_text(value: float, unit: str, interval: Interval | None = None) -> str
     )
     places = places_for(scaled, shown)
     low, high = number_text(scaled.low, places=places), number_text(scaled.high, places=places)
-    return f"{number_text(shown, places=places)} [{low}, {high}]{tail}"
+    return f"{number_text(shown, places=places)}{tail} [{low}, {high}]"
 
 
 def unit_words(unit: str) -> str:

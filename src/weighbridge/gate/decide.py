@@ -16,6 +16,7 @@ from weighbridge.gate.wording import (
     percent,
     quantity,
     samples_name,
+    unit_suffix,
     ways_out,
 )
 
@@ -119,7 +120,7 @@ def _why_unfit(rule: MeasureRule, measurement: Measurement) -> tuple[str, str] |
         return (
             f"The interval of {measure_name(rule.measure)} was made at {percent(interval.confidence)}; "
             f"the rule asks for {percent(rule.confidence)}.",
-            f"Set `confidence: {rule.confidence:g}` under `weigh` in the plan, and weigh again.",
+            f"Weigh again at {percent(rule.confidence)}, or lower the rule's `confidence`.",
         )
     return None
 
@@ -151,7 +152,7 @@ def _weigh(rule: MeasureRule, measurement: Measurement) -> Answer:
 
 def _measure_reason(rule: MeasureRule, measurement: Measurement, *, met: bool, inside: bool) -> str:
     bound = rule.bound
-    unit = "" if measurement.unit == "1" else f" {measurement.unit}"
+    unit = unit_suffix(rule.measure) or ("" if measurement.unit == "1" else f" {measurement.unit}")
     value = quantity(measurement.value, bound.comparison, unit, apart_from=bound.limit)
     spread = f" ({interval_text(measurement.interval)})" if measurement.interval else ""
     limit = number(bound.limit)

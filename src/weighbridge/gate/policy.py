@@ -182,31 +182,41 @@ PROVEN_ABSENT = AuditRule(probe=HELD_BACK, no_findings=Severity.INFO)
 """The default rule of every open policy: what is held back was searched for in these bytes, and is not there."""
 
 
+_KEYS = {
+    "measure": ("measure", "versus", *LIMITS, "confidence", "minimum_n", "probe_versions"),
+    "audit": ("audit", "no_findings", "probe_versions"),
+    "no_findings": ("no_findings", "audits"),
+}
+"""The keys of each kind of rule in a plan; the first that is there decides which kind it is."""
+
+
 def rule_from_json(data: Mapping[str, Any]) -> Rule:
     """Read one rule in the form that a plan has.
 
     Raises:
         ValueError: if it is no rule; the message says what is wrong in the plan's own words.
     """
-    written = dict(data)
     try:
-        if "measure" in written:
-            versions = _names(written.pop("probe_versions", ()))
-            return MeasureRule(**written, probe_versions=versions)
-        if "audit" in written:
-            severity = written.pop("no_findings", None)
-            return AuditRule(
-                probe=written.pop("audit"),
-                no_findings=None if severity is None else Severity.parse(severity),
-                probe_versions=_names(written.pop("probe_versions", ())),
-                **written,
-            )
+        written = dict(data)
+        kind = next((kind for kind in _KEYS if kind in written), None)
+        if kind is None:
+            raise ValueError(f"a rule starts with one of {', '.join(f'`{kind}`' for kind in _KEYS)}")
+        strange = [key for key in written if key not in _KEYS[kind]]
+        if strange:
+            raise ValueError(f"`{strange[0]}` does not belong in a rule about `{kind}`")
+        for name in ("probe_versions", "audits"):
+            if name in written:
+                written[name] = _names(written[name])
         if "no_findings" in written:
-            audits = _names(written.pop("audits", (HELD_BACK,)))
-            return NoFindingsRule(severity=Severity.parse(written.pop("no_findings")), audits=audits, **written)
+            written["severity"] = Severity.parse(written.pop("no_findings"))
+        if kind == "measure":
+            return MeasureRule(**written)
+        if kind == "audit":
+            severity, versions = written.get("severity"), written.get("probe_versions", ())
+            return AuditRule(probe=written["audit"], no_findings=severity, probe_versions=versions)
+        return NoFindingsRule(**written)
     except (TypeError, AttributeError) as error:
         raise ValueError(f"not a rule: {error}") from error
-    raise ValueError("a rule starts with one of `measure`, `no_findings` or `audit`")
 
 
 def _names(value: Iterable[str]) -> tuple[str, ...]:

@@ -131,32 +131,33 @@ def scatter(
     x_axis: Axis,
     y_axis: Axis,
     reference: Reference | None = None,
+    x_also: Sequence[float] = (),
     width: int = 560,
     height: int = 380,
 ) -> str:
     """Return an SVG of `points` with their intervals. `key` makes the ids in it unique on the page.
+
+    `x_also` are positions that the x axis must reach, so that two charts can share one.
 
     Raises:
         ValueError: if there is no point, or a logarithmic axis gets a number at or below zero.
     """
     if not points:
         raise ValueError("there is nothing to draw")
-    xs = [point.x for point in points] + ([reference.x] if reference and reference.x is not None else [])
+    xs = [*x_also, *(point.x for point in points), *([reference.x] if reference and reference.x is not None else [])]
     ys = [bound for point in points for bound in (point.low, point.y, point.high) if bound is not None]
     ys += [reference.y] if reference else []
     if y_axis.logarithmic:
         positive = min(point.y for point in points)
         # An interval may reach down to zero, which no logarithm shows: its bar then ends at the foot of the axis.
         ys = [max(value, positive / 3) for value in ys]
-    x_ticks = log_ticks(min(xs), max(xs)) if x_axis.logarithmic else linear_ticks(min(xs), max(xs), 5)
-    y_ticks = log_ticks(min(ys), max(ys)) if y_axis.logarithmic else linear_ticks(min(ys), max(ys))
+    y_low, y_high, y_ticks = _range(ys, y_axis.logarithmic, 6)
+    x_low, x_high, x_ticks = _range(xs, x_axis.logarithmic, 5)
     left = 14 + max(len(y_axis.tick_text(tick)) for tick in y_ticks) * _FONT * _ADVANCE
     frame = Box(left, 34, width - 14, height - 46)
-    # 3 % of air inside the frame keeps marks off its edges.
-    x_scale = Scale(
-        low=x_ticks[0], high=x_ticks[-1], start=frame.left + 12, end=frame.right - 12, logarithmic=x_axis.logarithmic
-    )
-    y_scale = Scale(low=y_ticks[0], high=y_ticks[-1], start=frame.bottom, end=frame.top, logarithmic=y_axis.logarithmic)
+    # A little air inside the frame keeps marks off its edges.
+    x_scale = Scale(low=x_low, high=x_high, start=frame.left + 12, end=frame.right - 12, logarithmic=x_axis.logarithmic)
+    y_scale = Scale(low=y_low, high=y_high, start=frame.bottom, end=frame.top, logarithmic=y_axis.logarithmic)
     marks = [_mark(point, x_scale, y_scale) for point in points]
     parts = [
         f'<svg class="chart" role="img" viewBox="0 0 {width} {height}" width="{width}" height="{height}" '
@@ -167,12 +168,33 @@ def scatter(
     ]
     taken: list[Box] = []
     if reference:
-        markup, boxes = _reference_line(reference, frame, x_scale, y_scale, marks)
+        markup, taken = _reference_line(reference, frame, x_scale, y_scale)
         parts += markup
-        taken += boxes
     parts += [_drawn(point, mark) for point, mark in zip(points, marks, strict=True)]
-    parts += _labels(points, marks, frame, taken)
+    labels, taken = _labels(points, marks, frame, taken)
+    parts += labels
+    if reference:
+        parts.append(_reference_name(reference, frame, y_scale.at(reference.y), taken))
     return "".join([*parts, "</svg>"])
+
+
+def _range(values: Sequence[float], logarithmic: bool, most: int) -> tuple[float, float, tuple[float, ...]]:
+    """Return the ends of an axis over `values` and its ticks.
+
+    It ends a little beyond the values instead of on the next tick, which may be far.
+    """
+    low, high = min(values), max(values)
+    if not logarithmic:
+        air = (high - low) * 0.1
+        ticks = linear_ticks(low, high, most)
+        shown = tuple(tick for tick in ticks if low - air <= tick <= high + air)
+        if len(shown) < 2:
+            return ticks[0], ticks[-1], ticks
+        return low - air, high + air, shown
+    inside = tuple(tick for tick in log_ticks(low, high, most + 2) if low / 1.35 <= tick <= high * 1.35)
+    if len(inside) < 2:
+        inside = log_ticks(low, high, most + 2)
+    return min(low / 1.35, inside[0]), max(high * 1.35, inside[-1]), inside
 
 
 class _Mark(NamedTuple):
@@ -223,27 +245,28 @@ def _grid(
     yield _text(frame.right, frame.bottom + 39, x_axis.title, anchor="end", css="axis-title")
 
 
-def _reference_line(
-    reference: Reference, frame: Box, x_scale: Scale, y_scale: Scale, marks: Sequence[_Mark]
-) -> tuple[list[str], list[Box]]:
-    """Return the line with its words, set on whichever end and side is free, and the boxes that they take."""
+def _reference_line(reference: Reference, frame: Box, x_scale: Scale, y_scale: Scale) -> tuple[list[str], list[Box]]:
+    """Return the line with its mark, and the boxes that they take: a name across the line would be hard to read."""
     y = y_scale.at(reference.y)
     parts = [_line(frame.left, y, frame.right, y, "reference")]
-    boxes = []
+    boxes = [Box(frame.left, y - 1, frame.right, y + 1)]
     if reference.x is not None:
         x = x_scale.at(reference.x)
         parts.append(f'<rect x="{x - 5:.1f}" y="{y - 5:.1f}" width="10" height="10" class="source"/>')
         boxes.append(Box(x - 8, y - 8, x + 8, y + 8))
+    return parts, boxes
+
+
+def _reference_name(reference: Reference, frame: Box, y: float, taken: Sequence[Box]) -> str:
+    """Return the words of the line, on whichever end and side is free."""
     wide = len(reference.name) * _FONT * _ADVANCE
-    busy = [*boxes, *(Box(m.x - 7, m.top - 7, m.x + 7, m.bottom + 7) for m in marks)]
     places = [
         Box(left, top, left + wide, top + _LINE)
-        for top in (y - _LINE - 5, y + 5)
+        for top in (y - _LINE - 6, y + 5)
         for left in (frame.right - wide - 4, frame.left + 6, (frame.left + frame.right - wide) / 2)
     ]
-    best = min(places, key=lambda box: sum(box.overlap(other) for other in busy) + 4 * box.outside(frame))
-    parts.append(_text(best.left, best.top + 12, reference.name, css="reference-label"))
-    return parts, [*boxes, best]
+    best = min(places, key=lambda box: sum(box.overlap(other) for other in taken) + 4 * box.outside(frame))
+    return _text(best.left, best.top + 12, reference.name, css="reference-label")
 
 
 def _drawn(point: Point, mark: _Mark) -> str:
@@ -258,7 +281,7 @@ def _drawn(point: Point, mark: _Mark) -> str:
         # A cross, so that refusal does not hang on colour alone.
         x, y = mark.x, mark.y
         cross = f"M{x - 5:.1f} {y - 5:.1f}l10 10M{x + 5:.1f} {y - 5:.1f}l-10 10"
-        parts.append(f'<circle cx="{x:.1f}" cy="{y:.1f}" r="9" class="halo"/><path d="{cross}" class="cross"/>')
+        parts.append(f'<path d="{cross}" class="cross"/>')
     return "".join([*parts, "</g>"])
 
 
@@ -270,10 +293,12 @@ def shorten(text: str, most: int) -> str:
     return f"{text[: most - 1 - tail]}…{text[-tail:]}"
 
 
-def _labels(points: Sequence[Point], marks: Sequence[_Mark], frame: Box, taken: list[Box]) -> list[str]:
-    """Return the names, each where it overlaps least with marks, bars and the names set before it."""
+def _labels(
+    points: Sequence[Point], marks: Sequence[_Mark], frame: Box, taken: Sequence[Box]
+) -> tuple[list[str], list[Box]]:
+    """Return the names, each where it overlaps least with marks, bars and names set before, and all that is taken."""
     most = max(8, int((frame.right - frame.left) * 0.5 / (_FONT * _ADVANCE)))
-    busy = taken + [Box(m.x - 8, m.y - 8, m.x + 8, m.y + 8) for m in marks]
+    busy = [*taken, *(Box(m.x - 8, m.y - 8, m.x + 8, m.y + 8) for m in marks)]
     busy += [Box(m.x - 6, m.top, m.x + 6, m.bottom) for m in marks if m.bottom > m.top]
     parts = []
     for index in sorted(range(len(points)), key=lambda i: (marks[i].x, marks[i].y)):
@@ -290,7 +315,7 @@ def _labels(points: Sequence[Point], marks: Sequence[_Mark], frame: Box, taken: 
             edge = best.bottom - 2 if best.bottom < mark.y else best.top + 3
             parts.append(_line(mark.x, mark.y, near, edge, "leader"))
         parts.append(_text(best.left, best.top + 12, name, css="label"))
-    return parts
+    return parts, busy
 
 
 _NEAR = 8
@@ -316,15 +341,25 @@ def _places(mark: _Mark, wide: float) -> list[Box]:
 
 
 def strip(
-    *, value: float, low: float | None, high: float | None, limit: float, upper: bool, tone: str, words: str
+    *,
+    value: float,
+    low: float | None,
+    high: float | None,
+    limit: float,
+    upper: bool,
+    tone: str,
+    words: str,
+    origin: float | None = None,
 ) -> str:
     """Return a strip that sets a value and its interval against a limit; the side that is allowed is tinted.
 
-    It is as wide as what it stands in: positions are in per cent. `words` says the same to a screen reader.
+    It is as wide as what it stands in: positions are in per cent. It begins at `origin`, the value of a perfect
+    version, if that is given. `words` says the same to a screen reader.
     """
-    numbers = [number for number in (value, low, high, limit) if number is not None]
+    numbers = [number for number in (value, low, high, limit, origin) if number is not None]
     span = (max(numbers) - min(numbers)) or abs(limit) or 1.0
-    scale = Scale(low=min(numbers) - span * 0.25, high=max(numbers) + span * 0.25, start=0, end=100)
+    before = 0.06 if origin == min(numbers) else 0.2
+    scale = Scale(low=min(numbers) - span * before, high=max(numbers) + span * 0.2, start=0, end=100)
     at_limit = scale.at(limit)
     start, wide = (0.0, at_limit) if upper else (at_limit, 100 - at_limit)
     parts = [

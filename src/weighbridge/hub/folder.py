@@ -333,7 +333,8 @@ def _files_below(folder: Path) -> set[str]:
 
 def _read_bounded(path: Path) -> bytes:
     with path.open("rb") as file:
-        data = file.read(_MAX_CATALOGUE_BYTES + 1)
+        # `read` sets aside as much memory as it is asked for.
+        data = file.read(min(os.fstat(file.fileno()).st_size, _MAX_CATALOGUE_BYTES) + 1)
     if len(data) > _MAX_CATALOGUE_BYTES:
         raise HubError(f"the file is larger than {_MAX_CATALOGUE_BYTES} bytes", place=str(path))
     return data

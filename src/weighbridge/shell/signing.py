@@ -164,9 +164,9 @@ def _write_new(path: Path, data: bytes, *, mode: int) -> None:
         finally:
             with contextlib.suppress(FileNotFoundError):
                 temporary.unlink()
-    except FileExistsError as error:
-        raise _exists(path) from error
     except OSError as error:
+        if isinstance(error, FileExistsError) and os.path.lexists(path):
+            raise _exists(path) from error
         raise WorkspaceError(
             f"the key cannot be written: {error.strerror}", place=str(path), hint="Name a folder that you may write to."
         ) from error

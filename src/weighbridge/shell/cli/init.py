@@ -9,7 +9,9 @@ from weighbridge.shell.cli.output import print_json, print_lines
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of this verb."""
     parser.add_argument("checkpoint", type=Path, metavar="CHECKPOINT", help="folder or file of the internal model")
-    parser.add_argument("--name", default=None, metavar="OWNER/NAME", help="name of the family (default: example/<folder>)")
+    parser.add_argument(
+        "--name", default=None, metavar="OWNER/NAME", help="name of the family (default: example/<folder>)"
+    )
     parser.add_argument("--out", type=Path, default=Path("release.yaml"), metavar="FILE", help="default: release.yaml")
     parser.add_argument("--force", action="store_true", help="overwrite the file if it is there")
 
@@ -23,10 +25,14 @@ def run(options: argparse.Namespace) -> int:
     from weighbridge.shell.plan.starter import starter_plan
 
     if options.out.exists() and not options.force:
-        raise InputError("the file is there already", place=str(options.out), hint="Choose --out, or --force to overwrite.")
+        raise InputError(
+            "the file is there already", place=str(options.out), hint="Choose --out, or --force to overwrite."
+        )
     checkpoint = Checkpoint.open(options.checkpoint)
     name = options.name or f"example/{options.checkpoint.resolve().stem.lower()}"
-    plan = starter_plan(checkpoint, describe(checkpoint), name, options.checkpoint.resolve(), options.out.resolve().parent)
+    plan = starter_plan(
+        checkpoint, describe(checkpoint), name, options.checkpoint.resolve(), options.out.resolve().parent
+    )
     write_bytes(options.out, plan.encode())
     if options.json:
         print_json({"plan": str(options.out), "model": name})

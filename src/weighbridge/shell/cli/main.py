@@ -39,7 +39,9 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"weighbridge {__version__}")
     verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
     for name, summary in VERBS.items():
-        verb = verbs.add_parser(name, help=summary, description=summary[0].upper() + summary[1:] + ".", epilog=EXIT_CODES)
+        verb = verbs.add_parser(
+            name, help=summary, description=summary[0].upper() + summary[1:] + ".", epilog=EXIT_CODES
+        )
         _module(name).add_arguments(verb)
         verb.add_argument("--json", action="store_true", help="print one JSON document on standard output")
         verb.add_argument("--debug", action="store_true", help="show the traceback of an error")

@@ -12,7 +12,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of this verb."""
     add_plan_arguments(parser)
     parser.add_argument("--hub", type=Path, metavar="DIR", help="hub folder (default: as the plan says)")
-    parser.add_argument("--key", type=Path, metavar="PEM", help="private signing key (default: your own, made on first use)")
+    parser.add_argument(
+        "--key", type=Path, metavar="PEM", help="private signing key (default: your own, made on first use)"
+    )
 
 
 def run(options: argparse.Namespace) -> int:

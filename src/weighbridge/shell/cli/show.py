@@ -15,7 +15,9 @@ _MAX_PROBLEMS = 50
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of this verb."""
     parser.add_argument("path", type=Path, metavar="PATH", help="folder or file of a checkpoint or version")
-    parser.add_argument("--quick", action="store_true", help="look at headers only: no digests, no check of the weights")
+    parser.add_argument(
+        "--quick", action="store_true", help="look at headers only: no digests, no check of the weights"
+    )
     parser.add_argument("--tensors", action="store_true", help="list every tensor")
     parser.add_argument("--threads", type=int, metavar="N", help="threads to use (default: all cores)")
 

@@ -31,7 +31,11 @@ def _cells(measurement: object) -> tuple[str, str, str, str]:
     interval = measurement.interval
     return (
         _number(measurement.value),
-        f"{_number(interval.low)} to {_number(interval.high)}" if interval else "exact" if measurement.n is None else "",
+        f"{_number(interval.low)} to {_number(interval.high)}"
+        if interval
+        else "exact"
+        if measurement.n is None
+        else "",
         "" if measurement.n is None else str(measurement.n),
         measurement.unit,
     )

@@ -52,9 +52,7 @@ def recipe_of(plan: Plan, version: VersionPlan) -> Recipe:
     """Return the frozen recipe of one version of the plan."""
     casts = [step for step in version.steps if isinstance(step, CastStep)]
     ggufs = [step for step in version.steps if isinstance(step, GgufStep)]
-    return Recipe(
-        withhold=withhold_step(plan), cast=casts[0] if casts else None, gguf=ggufs[0] if ggufs else None
-    )
+    return Recipe(withhold=withhold_step(plan), cast=casts[0] if casts else None, gguf=ggufs[0] if ggufs else None)
 
 
 def scrub_with(keys: tuple[str, ...]) -> "object":
@@ -80,7 +78,9 @@ def _derive(plan: Plan, version: VersionPlan, source: Source, bench: Workbench) 
         "general.license": plan.license.lower(),
         "general.languages": list(plan.languages),
     }
-    made = make_version(source.checkpoint, source.digest, recipe, bench, metadata=metadata)
+    made = make_version(
+        source.checkpoint, source.digest, recipe, bench, stem=plan.model.split("/")[1], metadata=metadata
+    )
     return DerivedVersion(name=f"{owner}/{version.name}", recipe=recipe, made=made)
 
 

@@ -1,17 +1,21 @@
 """Weigh every version against the internal model."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from weighbridge.dossier.evidence import Evidence
+from weighbridge.errors import RecipeError
+from weighbridge.evidence.evaluate.engine import ModelSource
+from weighbridge.evidence.evaluate.likelihood import Document, parse_documents
 from weighbridge.evidence.record import Measurement
-from weighbridge.shell.engine.scoring import ModelSource, make_reference, weigh_likelihood, weigh_resources
+from weighbridge.shell.engine.scoring import make_reference, weigh_likelihood, weigh_resources
 from weighbridge.shell.line.audit import AuditedVersion
 from weighbridge.shell.line.source import Source
-from weighbridge.shell.plan.model import LikelihoodProbe, Plan, ResourcesProbe
+from weighbridge.shell.plan.model import LikelihoodProbe, Plan
 from weighbridge.shell.progress import Progress
 from weighbridge.shell.workspace import Workspace
 
-KIND_WORDS = {"safetensors": "transformers", "gguf": "llama.cpp"}
+ENGINES = {"safetensors": "transformers", "gguf": "llama.cpp"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,34 +25,99 @@ class WeighedVersion:
     version: AuditedVersion
     evidence: Evidence
 
+    @property
+    def name(self) -> str:
+        """`owner/version`."""
+        return self.version.name
 
-def weigh_versions(
-    plan: Plan,
-    source: Source,
-    versions: tuple[AuditedVersion, ...],
-    workspace: Workspace,
-    progress: Progress,
-    threads: int,
-) -> tuple[WeighedVersion, ...]:
-    """Carry out every probe of the plan on every version."""
-    measured: dict[str, tuple[Measurement, ...]] = {version.name: () for version in versions}
-    for probe in plan.weigh:
-        for version in versions:
-            if isinstance(probe, LikelihoodProbe):
-                found = _likelihood(plan, probe, source, version, workspace, progress, threads)
-            else:
-                found = _resources(probe, version, workspace, progress, threads)
-            measured[version.name] += found
-    return tuple(
-        WeighedVersion(
-            version=version,
-            evidence=Evidence(
-                name=version.name,
-                subject=version.manifest.digest,
-                source=source.digest,
-                measurements=measured[version.name],
-                audits=version.audits,
-            ),
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scales:
+    """What versions are weighed with."""
+
+    plan: Plan
+    source: Source
+    workspace: Workspace
+    progress: Progress
+    threads: int
+
+    def weigh(self, versions: tuple[AuditedVersion, ...]) -> tuple[WeighedVersion, ...]:
+        """Carry out every probe of the plan on every version."""
+        measured: dict[str, tuple[Measurement, ...]] = {version.name: () for version in versions}
+        for probe in self.plan.weigh:
+            found = (
+                self._likelihood(probe, versions) if isinstance(probe, LikelihoodProbe) else self._resources(versions)
+            )
+            for name, measurements in found.items():
+                measured[name] += measurements
+        return tuple(self._weighed(version, measured[version.name]) for version in versions)
+
+    def _weighed(self, version: AuditedVersion, measurements: tuple[Measurement, ...]) -> WeighedVersion:
+        evidence = Evidence(
+            name=version.name,
+            subject=version.manifest.digest,
+            source=self.source.digest,
+            measurements=measurements,
+            audits=version.audits,
         )
-        for version in versions
-    )
+        return WeighedVersion(version=version, evidence=evidence)
+
+    def _likelihood(
+        self, probe: LikelihoodProbe, versions: tuple[AuditedVersion, ...]
+    ) -> dict[str, tuple[Measurement, ...]]:
+        reference = make_reference(
+            ModelSource(path=self.source.checkpoint.root, kind="safetensors", digest=self.source.digest),
+            _documents(probe),
+            self.workspace.likelihood,
+            threads=self.threads,
+            progress=self._positions("scoring the held-out text with the internal model"),
+            max_tokens_per_document=probe.max_tokens_per_document,
+        )
+        return {
+            version.name: weigh_likelihood(
+                _model(version),
+                reference,
+                self.workspace.likelihood,
+                seed=self.plan.seed,
+                threads=self.threads,
+                progress=self._positions(f"weighing {version.name} in {ENGINES[version.checkpoint.format]}"),
+            )
+            for version in versions
+        }
+
+    def _resources(self, versions: tuple[AuditedVersion, ...]) -> dict[str, tuple[Measurement, ...]]:
+        found = {}
+        for version in versions:
+            self.progress.begin(f"timing {version.name} in {ENGINES[version.checkpoint.format]}")
+            found[version.name] = weigh_resources(_model(version), self.workspace.likelihood, threads=self.threads)
+        return found
+
+    def _positions(self, text: str) -> Callable[[int, int], None]:
+        """Return a callback that shows positions done, once it knows how many there are."""
+        advance: Callable[[int], None] | None = None
+        shown = 0
+
+        def show(done: int, total: int) -> None:
+            nonlocal advance, shown
+            if advance is None:
+                advance = self.progress.begin(text, total, unit="positions")
+            advance(done - shown)
+            shown = done
+
+        return show
+
+
+def _documents(probe: LikelihoodProbe) -> tuple[Document, ...]:
+    documents = parse_documents(probe.data.read_bytes(), file=str(probe.data))
+    return documents[: probe.max_documents] if probe.max_documents else documents
+
+
+def _model(version: AuditedVersion) -> ModelSource:
+    checkpoint = version.checkpoint
+    if checkpoint.format == "gguf":
+        return ModelSource(
+            path=checkpoint.root / checkpoint.weight_files[0], kind="gguf", digest=version.manifest.digest
+        )
+    if checkpoint.format == "safetensors":
+        return ModelSource(path=checkpoint.root, kind="safetensors", digest=version.manifest.digest)
+    raise RecipeError(f"no engine weighs {checkpoint.format}", place=str(checkpoint.root))

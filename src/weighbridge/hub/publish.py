@@ -1,0 +1,57 @@
+"""Let versions into a hub: decide again, then publish all that was asked for, or nothing."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from weighbridge.dossier.evidence import Evidence
+from weighbridge.errors import RefusedError
+from weighbridge.gate.decide import decide
+from weighbridge.gate.policy import Policy
+from weighbridge.hub.folder import LocalHub, PublishedVersion, StagedVersion
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Candidate:
+    """A version that asks to be let in, with the evidence about it."""
+
+    staged: StagedVersion
+    evidence: Evidence
+
+
+def publish(
+    hub: LocalHub,
+    candidates: Sequence[Candidate],
+    policy: Policy,
+    *,
+    now: datetime,
+    page: Callable[[Mapping[str, PublishedVersion]], str],
+) -> str:
+    """Publish all of `candidates`; return the id of the hub's state.
+
+    The releaser's verdict is advice: the hub decides again on the evidence, and checks that it is about the bytes
+    that are to be published.
+
+    Raises:
+        RefusedError: if one of them does not pass, or its evidence is about other bytes. Nothing is published then.
+        HubError: if the hub cannot be written to.
+    """
+    for candidate in candidates:
+        verdict = decide(candidate.evidence, policy, now=now)
+        if not verdict.passed:
+            failed = next(answer for answer in verdict.answers if str(answer.outcome) != "met")
+            raise RefusedError(
+                f"the hub does not let {candidate.staged.name} in: {failed.rule}: {failed.reason}", hint=failed.remedy
+            )
+        if not _covers(candidate):
+            raise RefusedError(
+                f"the evidence about {candidate.staged.name} is about other bytes than those to be published",
+                hint="Weigh these bytes again.",
+            )
+    return hub.publish([candidate.staged for candidate in candidates], page=page)
+
+
+def _covers(candidate: Candidate) -> bool:
+    """Say whether the evidence's subject is what remains of the version without its dossier."""
+    dossier = [str(path) for path in candidate.staged.record.get("dossier_files", ())]
+    return candidate.staged.manifest.without(*dossier).digest == candidate.evidence.subject

@@ -1,0 +1,35 @@
+"""Decide, by the plan's policy, which versions may go out."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+
+from weighbridge.gate.decide import Verdict, decide
+from weighbridge.gate.policy import Policy
+from weighbridge.shell.line.kept import KeptRecords
+from weighbridge.shell.line.weigh import WeighedVersion
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decided:
+    """A version with the gate's verdict on it."""
+
+    weighed: WeighedVersion
+    verdict: Verdict
+
+    @property
+    def name(self) -> str:
+        """`owner/version`."""
+        return self.weighed.name
+
+
+def decide_version(
+    weighed: WeighedVersion, policy: Policy, kept: KeptRecords, clock: Callable[[], datetime]
+) -> Decided:
+    """Decide on one version.
+
+    The verdict carries the time when these rules first met this evidence, so that releasing again changes nothing.
+    """
+    depends_on = {"evidence": weighed.evidence.to_json(), "policy": policy.to_json()}
+    first = datetime.fromisoformat(kept.get_or_make(depends_on, lambda: clock().isoformat(timespec="seconds")))
+    return Decided(weighed=weighed, verdict=decide(weighed.evidence, policy, now=first))

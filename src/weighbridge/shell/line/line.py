@@ -1,0 +1,79 @@
+"""The line itself: each stage takes what the stage before it made, and asks for it when it is needed."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cached_property
+
+from weighbridge.derive.make import Workbench
+from weighbridge.shell.line.audit import AuditedVersion, audit_version
+from weighbridge.shell.line.decide import Decided, decide_version
+from weighbridge.shell.line.derive import derive_versions
+from weighbridge.shell.line.kept import KeptRecords
+from weighbridge.shell.line.source import Source, read_source
+from weighbridge.shell.line.weigh import Scales, WeighedVersion
+from weighbridge.shell.plan.model import Plan
+from weighbridge.shell.progress import Progress
+from weighbridge.shell.workspace import Workspace
+
+
+@dataclass(kw_only=True)
+class Line:
+    """A release plan on its way. Everything is done once, and kept in the work folder for the next run.
+
+    Attributes:
+        plan: what to do.
+        workspace: the work folder, held.
+        bench: what versions are derived with.
+        progress: told what is being done.
+        threads: how many to use.
+        clock: tells the time of decisions.
+    """
+
+    plan: Plan
+    workspace: Workspace
+    bench: Workbench
+    progress: Progress
+    threads: int
+    clock: Callable[[], datetime]
+
+    @cached_property
+    def source(self) -> Source:
+        """The internal model, read and found sound."""
+        return read_source(self.plan.source_path, self.progress, self.threads)
+
+    def audited(self) -> tuple[AuditedVersion, ...]:
+        """Derive and audit every version."""
+        return self._audited
+
+    def weighed(self) -> tuple[WeighedVersion, ...]:
+        """Derive, audit and weigh every version."""
+        return self._weighed
+
+    def decided(self) -> tuple[Decided, ...]:
+        """Derive, audit, weigh and decide on every version."""
+        return self._decided
+
+    @cached_property
+    def _kept(self) -> KeptRecords:
+        return KeptRecords(self.workspace.evidence)
+
+    @cached_property
+    def _audited(self) -> tuple[AuditedVersion, ...]:
+        derived = derive_versions(self.plan, self.source, self.bench)
+        return tuple(audit_version(self.source, v, self._kept, self.progress, self.threads) for v in derived)
+
+    @cached_property
+    def _weighed(self) -> tuple[WeighedVersion, ...]:
+        scales = Scales(
+            plan=self.plan,
+            source=self.source,
+            workspace=self.workspace,
+            progress=self.progress,
+            threads=self.threads,
+        )
+        return scales.weigh(self._audited)
+
+    @cached_property
+    def _decided(self) -> tuple[Decided, ...]:
+        return tuple(decide_version(v, self.plan.policy, self._kept, self.clock) for v in self._weighed)

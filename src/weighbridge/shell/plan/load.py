@@ -1,0 +1,264 @@
+"""A plan's file to a `Plan`: every error at its line and column, and all of them at once."""
+
+import hashlib
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from weighbridge.errors import InputError, PlanError
+from weighbridge.gate.policy import Policy, rule_from_json
+from weighbridge.gate.stage import Stage
+from weighbridge.shell.plan.complaint import did_you_mean, schema_errors, shown
+from weighbridge.shell.plan.model import (
+    DEFAULT_PUBLIC_NAME,
+    GGUF_TYPES,
+    CastStep,
+    GgufStep,
+    HeldBack,
+    LikelihoodPlan,
+    Plan,
+    ResourcesPlan,
+    Step,
+    VersionPlan,
+    Weighing,
+    WithheldFiles,
+    WithheldMetadata,
+    WithheldTensors,
+)
+from weighbridge.shell.plan.position import MAX_BYTES, Document, Trail, read_document
+from weighbridge.terms.licence import Parent, Relation, check_licence
+
+DEFAULT_HUB = "hub"
+DEFAULT_WORK = ".weighbridge"
+MAX_VERSIONS = 64
+
+_VERSION_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,95}\Z")
+
+
+class InvalidPlanError(PlanError):
+    """A plan with at least one error: this is the first in the order of the file, `others` holds the rest."""
+
+    def __init__(self, errors: "list[PlanError]") -> None:
+        first, *others = errors
+        super().__init__(first.message, place=first.place, hint=first.hint)
+        self.others = tuple(others)
+
+
+def load_plan(path: Path) -> Plan:
+    """Read the release plan at `path`.
+
+    Relative paths in it are relative to its folder. Whether the source and the data exist is not looked at here.
+
+    Raises:
+        PlanError: if the file cannot be read, or is wrong. If it is YAML, the error is an `InvalidPlanError` whose
+            `others` are all further errors.
+    """
+    try:
+        if not path.is_file():
+            raise PlanError("there is no such file", place=str(path))
+        with path.open("rb") as file:
+            data = file.read(MAX_BYTES + 1)
+    except (OSError, ValueError) as error:
+        raise PlanError(f"the plan cannot be read: {error}", place=str(path)) from error
+    return read_plan(data, path=path)
+
+
+def read_plan(data: bytes, *, path: Path) -> Plan:
+    """Read a release plan from the bytes of its file; `path` is where it lies.
+
+    Raises:
+        PlanError: as `load_plan` does.
+    """
+    document = read_document(data, file=str(path))
+    errors = schema_errors(document)
+    if errors:
+        raise InvalidPlanError(_in_order(errors))
+    reader = _Reader(document, Path.cwd() / path.parent)
+    plan = reader.plan(path, hashlib.sha256(data).hexdigest())
+    if reader.errors:
+        raise InvalidPlanError(_in_order(reader.errors))
+    return plan
+
+
+def _in_order(errors: list[PlanError]) -> list[PlanError]:
+    return sorted(errors, key=lambda error: tuple(int(part) for part in error.place.rsplit(":", 2)[1:]))
+
+
+@dataclass(slots=True)
+class _Reader:
+    """Turns a document that the schema accepts into a plan, and collects what a schema cannot see."""
+
+    document: Document
+    folder: Path
+    errors: list[PlanError] = field(default_factory=list)
+
+    def plan(self, path: Path, digest: str) -> Plan:
+        written: Mapping[str, Any] = self.document.value
+        self._licence(written)
+        policies = self._policies(written["gates"])
+        return Plan(
+            path=path,
+            digest=digest,
+            model=self._model(written["model"]),
+            source_path=self._path(written["source"], ("source",)),
+            license=written["license"],
+            license_path=self._path(written["license_file"], ("license_file",)) if "license_file" in written else None,
+            copyright_line=written.get("copyright", ""),
+            parents=tuple(
+                Parent(ref=item["ref"], relation=Relation(item["relation"]), license=item["license"])
+                for item in written.get("parents", ())
+            ),
+            title=written.get("title", ""),
+            summary=written.get("summary", ""),
+            languages=tuple(written.get("languages", ())),
+            intended_use=written.get("intended_use", ""),
+            limitations=written.get("limitations", ""),
+            contact=written.get("contact", ""),
+            hold_back=tuple(_held_back(item) for item in written.get("hold_back", ())),
+            keep=tuple(written.get("keep", ())),
+            versions=self._versions(written["versions"]),
+            weigh=self._weigh(written.get("weigh", ())),
+            policies=policies,
+            stage=self._stage(written, policies),
+            seed=int(written.get("seed", 0)),
+            hub_path=self._path(written.get("hub", DEFAULT_HUB), ("hub",)),
+            work_path=self._path(written.get("work", DEFAULT_WORK), ("work",)),
+            document=self.document,
+        )
+
+    def _refuse(self, trail: Trail, message: str, *, hint: str = "", key: bool = False) -> None:
+        self.errors.append(PlanError(message, place=self.document.place(trail, key=key), hint=hint))
+
+    def _path(self, text: str, trail: Trail) -> Path:
+        if not text.strip():
+            self._refuse(trail, f"`{trail[-1]}` is an empty path")
+        return self.folder / text
+
+    def _model(self, name: str) -> str:
+        if ".." in name or "--" in name:
+            self._refuse(("model",), f"`model` cannot be {shown(name)}: '..' and '--' are not allowed in names")
+        return name
+
+    def _licence(self, written: Mapping[str, Any]) -> None:
+        try:
+            check_licence(
+                written["license"],
+                text_supplied="license_file" in written,
+                copyright_line=written.get("copyright", ""),
+            )
+        except InputError as error:
+            self._refuse(("license",), error.message, hint=error.hint)
+
+    def _stage(self, written: Mapping[str, Any], policies: Mapping[Stage, Policy]) -> Stage:
+        stage = Stage(written.get("stage", Stage.OPEN))
+        if stage not in policies and str(stage) not in written["gates"]:
+            there = ", ".join(written["gates"])
+            self._refuse(
+                ("stage",) if "stage" in written else ("gates",),
+                f"this release enters the stage {stage}, but `gates` has rules for {there} only",
+                hint=f"Add rules for {stage}, or set `stage: {next(iter(written['gates']))}`.",
+                key=True,
+            )
+        return stage
+
+    def _policies(self, gates: Mapping[str, Any]) -> dict[Stage, Policy]:
+        policies = {}
+        for name, written_rules in gates.items():
+            rules = []
+            for number, written in enumerate(written_rules):
+                try:
+                    rules.append(rule_from_json(written))
+                except ValueError as error:
+                    self._refuse(("gates", name, number), str(error))
+            policies[Stage(name)] = Policy(stage=Stage(name), rules=tuple(rules))
+        return policies
+
+    def _weigh(self, written: Any) -> tuple[Weighing, ...]:
+        weighings: list[Weighing] = []
+        for number, item in enumerate(written):
+            ((name, settings),) = item.items()
+            trail: Trail = ("weigh", number, name)
+            weighing = ResourcesPlan() if name == "resources" else self._likelihood(settings, trail)
+            if any(type(weighing) is type(earlier) for earlier in weighings):
+                self._refuse(trail, f"`weigh` has {shown(name)} twice: one number can only have one value", key=True)
+            weighings.append(weighing)
+        return tuple(weighings)
+
+    def _likelihood(self, settings: Mapping[str, Any], trail: Trail) -> LikelihoodPlan:
+        return LikelihoodPlan(
+            data=self._path(settings["data"], (*trail, "data")),
+            max_documents=_whole(settings.get("max_documents")),
+            max_tokens_per_document=_whole(settings.get("max_tokens_per_document")),
+            confidence=float(settings.get("confidence", 0.95)),
+        )
+
+    def _versions(self, written: Mapping[str, Any]) -> tuple[VersionPlan, ...]:
+        versions: dict[str, VersionPlan] = {}
+        for name, written_steps in written.items():
+            trail: Trail = ("versions", name)
+            for version in self._expand(name, written_steps, trail):
+                if version.name in versions:
+                    self._refuse(trail, f"two versions are named {shown(version.name)}", key=True)
+                if not _VERSION_NAME.match(version.name) or ".." in version.name or "--" in version.name:
+                    message = f"{shown(version.name)} is not a version's name: too long, or with '..' or '--' in it"
+                    self._refuse(trail, message, key=True)
+                versions[version.name] = version
+        if len(versions) > MAX_VERSIONS:
+            self._refuse(
+                ("versions",), f"a plan makes at most {MAX_VERSIONS} versions, not {len(versions):,}", key=True
+            )
+        return tuple(versions.values())
+
+    def _expand(self, name: str, written: list[dict[str, Any]], trail: Trail) -> list[VersionPlan]:
+        """Return the versions of one entry: several if `gguf` lists several types."""
+        before: list[Step] = []
+        for number, step in enumerate(written):
+            here = (*trail, number)
+            if "gguf" in step:
+                if number != len(written) - 1:
+                    self._refuse(here, "`gguf` must be the last step: nothing can be done to a GGUF file afterwards")
+                types = self._types(step["gguf"], (*here, "gguf"))
+                suffixed = len(types) > 1
+                return [
+                    VersionPlan(
+                        name=f"{name}-{type_.lower()}" if suffixed else name,
+                        steps=(*before, GgufStep(type=type_)),
+                    )
+                    for type_ in types
+                ]
+            if before:
+                self._refuse(here, "a version has at most one `cast`")
+            before.append(CastStep(dtype=step["cast"]))
+        return [VersionPlan(name=name, steps=tuple(before))]
+
+    def _types(self, written: str | list[str], trail: Trail) -> list[str]:
+        listed = isinstance(written, list)
+        types: list[str] = []
+        for number, word in enumerate(written if isinstance(written, list) else [written]):
+            here = (*trail, number) if listed else trail
+            type_ = word.upper().replace("-", "_")
+            if type_ not in GGUF_TYPES:
+                self._refuse(
+                    here,
+                    f"{shown(word)} is not a quantisation type{did_you_mean(type_, GGUF_TYPES)}",
+                    hint=f"Choose from {', '.join(GGUF_TYPES)}.",
+                )
+            elif type_ in types:
+                self._refuse(here, f"{type_} is listed twice")
+            types.append(type_)
+        return types
+
+
+def _held_back(item: Mapping[str, Any]) -> HeldBack:
+    public_name = item.get("as", DEFAULT_PUBLIC_NAME)
+    if "tensors" in item:
+        return WithheldTensors(pattern=item["tensors"], public_name=public_name)
+    if "files" in item:
+        return WithheldFiles(pattern=item["files"], public_name=public_name)
+    return WithheldMetadata(keys=tuple(item.get("keys", ())), public_name=public_name)
+
+
+def _whole(value: Any) -> int | None:
+    return None if value is None else int(value)

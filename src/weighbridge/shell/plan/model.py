@@ -1,0 +1,216 @@
+"""The release plan as values: read once, checked, with every path resolved."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from weighbridge.gate.policy import Policy
+from weighbridge.gate.stage import Stage
+from weighbridge.shell.plan.position import Document, Trail
+from weighbridge.terms.licence import Parent
+
+GGUF_TYPES = (
+    "Q8_0",
+    "Q6_K",
+    "Q5_K_M",
+    "Q5_K_S",
+    "Q4_K_M",
+    "Q4_K_S",
+    "Q4_0",
+    "Q3_K_L",
+    "Q3_K_M",
+    "Q3_K_S",
+    "Q2_K",
+    "BF16",
+    "F16",
+    "F32",
+)
+"""Types that a plan may ask for, from the largest quantisation to the smallest, then the unquantised ones."""
+
+DEFAULT_PUBLIC_NAME = "withheld part"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WithheldTensors:
+    """Tensors that stay private: a glob of names, and what the public dossier may call them."""
+
+    pattern: str
+    public_name: str = DEFAULT_PUBLIC_NAME
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WithheldFiles:
+    """Files that stay private: a glob of paths, and what the public dossier may call them."""
+
+    pattern: str
+    public_name: str = DEFAULT_PUBLIC_NAME
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WithheldMetadata:
+    """Metadata about people, machines and runs, and further keys (globs) to remove from JSON files and headers."""
+
+    keys: tuple[str, ...] = ()
+    public_name: str = DEFAULT_PUBLIC_NAME
+
+
+HeldBack = WithheldTensors | WithheldFiles | WithheldMetadata
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CastStep:
+    """Store the weights as `bf16`, `f16` or `f32`."""
+
+    dtype: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GgufStep:
+    """Convert to GGUF of one type, one of `GGUF_TYPES`."""
+
+    type: str
+
+
+Step = CastStep | GgufStep
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VersionPlan:
+    """One version: its name, without the owner, and its steps in order; at most one cast, `gguf` last."""
+
+    name: str
+    steps: tuple[Step, ...]
+
+    @property
+    def cast(self) -> CastStep | None:
+        """The cast, or None."""
+        return next((step for step in self.steps if isinstance(step, CastStep)), None)
+
+    @property
+    def gguf(self) -> GgufStep | None:
+        """The conversion to GGUF, or None."""
+        return next((step for step in self.steps if isinstance(step, GgufStep)), None)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LikelihoodPlan:
+    """Weigh next-token distributions on held-out text.
+
+    Attributes:
+        data: a JSONL file, resolved.
+        max_documents: read no more than this many; None for all.
+        max_tokens_per_document: cut a document off after this many; None for the probe's own limit.
+        confidence: of the intervals.
+    """
+
+    data: Path
+    max_documents: int | None = None
+    max_tokens_per_document: int | None = None
+    confidence: float = 0.95
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResourcesPlan:
+    """Weigh size, peak memory and speed."""
+
+
+Weighing = LikelihoodPlan | ResourcesPlan
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """A release plan.
+
+    Attributes:
+        path: the plan's file, as it was given.
+        digest: SHA-256 of the file's bytes, hexadecimal.
+        model: `owner/name` of the family.
+        source_path: the internal model.
+        license: licence identifier; `license_path` is the file with its text, None where the text ships.
+        copyright_line: year and holder, or empty.
+        parents: the works that the internal model descends from.
+        title, summary, intended_use, limitations, contact: texts of the card; empty where not given.
+        languages: language codes.
+        hold_back: what stays private, in the plan's order.
+        keep: globs of files to carry beyond the standard set.
+        versions: the versions after expansion of lists of types, uniquely named.
+        weigh: what is measured.
+        policies: the policy of each stage that has rules.
+        stage: the stage that this release enters; it has a policy.
+        seed: seed of every random draw.
+        hub_path: folder to publish into.
+        work_path: folder of intermediate results.
+        document: the text that the plan came from, for positions.
+    """
+
+    path: Path
+    digest: str
+    model: str
+    source_path: Path
+    license: str
+    license_path: Path | None
+    copyright_line: str
+    parents: tuple[Parent, ...]
+    title: str
+    summary: str
+    languages: tuple[str, ...]
+    intended_use: str
+    limitations: str
+    contact: str
+    hold_back: tuple[HeldBack, ...]
+    keep: tuple[str, ...]
+    versions: tuple[VersionPlan, ...]
+    weigh: tuple[Weighing, ...]
+    policies: Mapping[Stage, Policy]
+    stage: Stage
+    seed: int
+    hub_path: Path
+    work_path: Path
+    document: Document = field(repr=False, compare=False)
+
+    @property
+    def owner(self) -> str:
+        """The part of `model` before the slash; it owns every version."""
+        return self.model.partition("/")[0]
+
+    @property
+    def policy(self) -> Policy:
+        """The policy of the stage that this release enters."""
+        return self.policies[self.stage]
+
+    @property
+    def likelihood(self) -> LikelihoodPlan | None:
+        """The weighing of next-token distributions, or None."""
+        return next((item for item in self.weigh if isinstance(item, LikelihoodPlan)), None)
+
+    @property
+    def resources(self) -> ResourcesPlan | None:
+        """The weighing of size, memory and speed, or None."""
+        return next((item for item in self.weigh if isinstance(item, ResourcesPlan)), None)
+
+    def version_name(self, version: VersionPlan) -> str:
+        """Return the full name of a version, `owner/name`."""
+        return f"{self.owner}/{version.name}"
+
+    def place(self, *trail: str | int) -> str:
+        """Return `file:line:column` of a value, for example `place("hold_back", 0)`, for errors found later on."""
+        return self.document.place(tuple(trail))
+
+
+__all__ = [
+    "DEFAULT_PUBLIC_NAME",
+    "GGUF_TYPES",
+    "CastStep",
+    "GgufStep",
+    "HeldBack",
+    "LikelihoodPlan",
+    "Plan",
+    "ResourcesPlan",
+    "Step",
+    "Trail",
+    "VersionPlan",
+    "Weighing",
+    "WithheldFiles",
+    "WithheldMetadata",
+    "WithheldTensors",
+]

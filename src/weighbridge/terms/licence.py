@@ -1,0 +1,190 @@
+"""Licences that this version knows by name, their texts, and the NOTICE of a release.
+
+A licence is known by its SPDX identifier, or by the name that Hugging Face cards use where SPDX has none. Known means
+that the identifier is spelt right and, where `text_file` is set, that its text ships with Weighbridge. It says
+nothing about what anyone may do: that is in the text.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from importlib import resources
+from types import MappingProxyType
+
+from weighbridge.errors import InputError
+
+_COPYRIGHT = "{copyright}"
+_IDENTIFIER = re.compile(r"[A-Za-z0-9][A-Za-z0-9.+ ()-]{0,199}\Z")
+
+
+class Relation(StrEnum):
+    """How a model descends from another work."""
+
+    FINETUNE = "finetune"
+    ADAPTER = "adapter"
+    QUANTISE = "quantise"
+    MERGE = "merge"
+    DISTIL = "distil"
+    TRAIN_DATA = "train-data"
+    CODE = "code"
+    EVAL_ONLY = "eval-only"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parent:
+    """A work that a model descends from, as its publisher states it.
+
+    Attributes:
+        ref: name of the work, for example `owner/model`.
+        relation: how the model descends from it.
+        license: its licence, as stated.
+    """
+
+    ref: str
+    relation: Relation
+    license: str
+
+    def to_json(self) -> dict[str, str]:
+        """Return a JSON form."""
+        return {"ref": self.ref, "relation": str(self.relation), "license": self.license}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Licence:
+    """A licence that this version knows.
+
+    Attributes:
+        id: SPDX identifier, or the name on Hugging Face cards where SPDX has none.
+        name: its name in full.
+        card_id: the value of `license` on a Hugging Face card; `other` where the hub has none.
+        text_file: name of its text under `terms/texts`; None where the publisher must supply the text.
+        needs_copyright: whether the text has a line for year and holder.
+    """
+
+    id: str
+    name: str
+    card_id: str
+    text_file: str | None = None
+    needs_copyright: bool = False
+
+
+def _table(*licences: Licence) -> Mapping[str, Licence]:
+    return MappingProxyType({licence.id: licence for licence in licences})
+
+
+KNOWN: Mapping[str, Licence] = _table(
+    Licence(id="Apache-2.0", name="Apache License 2.0", card_id="apache-2.0", text_file="Apache-2.0.txt"),
+    Licence(id="MIT", name="MIT License", card_id="mit", text_file="MIT.txt", needs_copyright=True),
+    Licence(
+        id="BSD-3-Clause",
+        name='BSD 3-Clause "New" or "Revised" License',
+        card_id="bsd-3-clause",
+        text_file="BSD-3-Clause.txt",
+        needs_copyright=True,
+    ),
+    Licence(id="CC0-1.0", name="Creative Commons Zero v1.0 Universal", card_id="cc0-1.0", text_file="CC0-1.0.txt"),
+    Licence(id="CC-BY-4.0", name="Creative Commons Attribution 4.0 International", card_id="cc-by-4.0"),
+    Licence(id="OpenMDW-1.0", name="OpenMDW License Agreement v1.0", card_id="other"),
+    Licence(id="llama3.1", name="Llama 3.1 Community License Agreement", card_id="llama3.1"),
+    Licence(id="llama3.2", name="Llama 3.2 Community License Agreement", card_id="llama3.2"),
+    Licence(id="llama3.3", name="Llama 3.3 Community License Agreement", card_id="llama3.3"),
+    Licence(id="llama4", name="Llama 4 Community License Agreement", card_id="llama4"),
+    Licence(id="gemma", name="Gemma Terms of Use", card_id="gemma"),
+    Licence(id="LicenseRef-proprietary", name="a licence of the publisher's own", card_id="other"),
+)
+
+
+def check_licence(license_id: str, *, text_supplied: bool, copyright_line: str = "") -> None:
+    """Make sure that a LICENSE file can be written for `license_id`.
+
+    Args:
+        license_id: identifier as in the plan.
+        text_supplied: whether the publisher supplies the text.
+        copyright_line: year and holder, for texts that have a line for them.
+
+    Raises:
+        InputError: if not; the hint says what to do.
+    """
+    if not _IDENTIFIER.match(license_id):
+        raise InputError(f"{license_id!r} is not a licence identifier", hint=f"For example {', '.join(KNOWN)}.")
+    if text_supplied:
+        return
+    licence = KNOWN.get(license_id)
+    if licence is None:
+        spelt = {known.lower(): known for known in KNOWN}.get(license_id.lower())
+        meant = f"Did you mean {spelt}? Otherwise supply" if spelt else "Supply"
+        raise InputError(
+            f"the licence {license_id!r} is not known to this version, and its text is not supplied",
+            hint=f"{meant} the text with `license_file`. Known with their text: {_carried()}.",
+        )
+    if licence.text_file is None:
+        raise InputError(
+            f"the text of {licence.id} ({licence.name}) does not ship with Weighbridge and must be supplied",
+            hint=f"Put the text in a file and name it with `license_file`. Licences whose text ships: {_carried()}.",
+        )
+    if licence.needs_copyright and not copyright_line.strip():
+        raise InputError(
+            f"the text of {licence.id} names year and holder of the copyright, which are not given",
+            hint="Add `copyright: 2026 Your Organisation`, or supply the whole text with `license_file`.",
+        )
+
+
+def licence_text(license_id: str, *, copyright_line: str = "") -> str:
+    """Return the text of a licence that ships with Weighbridge, with its copyright line filled in.
+
+    Raises:
+        InputError: as `check_licence` does.
+    """
+    check_licence(license_id, text_supplied=False, copyright_line=copyright_line)
+    text_file = KNOWN[license_id].text_file
+    assert text_file is not None, "check_licence lets only licences with a text through"
+    text = resources.files("weighbridge.terms").joinpath("texts", text_file).read_text(encoding="utf-8")
+    return text.replace(_COPYRIGHT, copyright_line.strip()) if KNOWN[license_id].needs_copyright else text
+
+
+def card_fields(license_id: str) -> dict[str, str]:
+    """Return the licence fields of a Hugging Face card: `license`, and name and link where the hub knows none."""
+    licence = KNOWN.get(license_id)
+    if licence is not None and licence.card_id != "other":
+        return {"license": licence.card_id}
+    return {"license": "other", "license_name": license_id, "license_link": "LICENSE"}
+
+
+def notice(
+    model: str,
+    parents: Sequence[Parent],
+    *,
+    license_id: str,
+    title: str = "",
+    copyright_line: str = "",
+    changes: Sequence[str] = (),
+) -> str:
+    """Return the NOTICE of a release: whose work it is, what it descends from, and what was changed.
+
+    Args:
+        model: `owner/name` of the version.
+        parents: the works that it descends from, as the publisher states them.
+        license_id: licence of the release.
+        title: title of the model; `model` if empty.
+        copyright_line: year and holder; left out if empty.
+        changes: what was done to the files on the way, one sentence each. Licences such as Apache-2.0 (4b) ask that
+            changed files say so.
+    """
+    heading = f"{title}\n{model}" if title else model
+    if copyright_line.strip():
+        heading += f"\nCopyright {copyright_line.strip()}"
+    blocks = [heading, f"Licence of this release: {license_id}. Its text is in the file LICENSE."]
+    if parents:
+        works = "\n".join(f"  - {parent.ref} ({parent.relation}), licence: {parent.license}" for parent in parents)
+        blocks.append(
+            "This model descends from the works below. Names and licences are as its publisher states them; the\n"
+            f"terms of each work are in its own licence.\n\n{works}"
+        )
+    if changes:
+        blocks.append("The files were changed:\n\n" + "\n".join(f"  - {change}" for change in changes))
+    return "\n\n".join(blocks) + "\n"
+
+
+def _carried() -> str:
+    return ", ".join(licence.id for licence in KNOWN.values() if licence.text_file)
