@@ -12,7 +12,7 @@ Subclass a suite in a test module, under a name that pytest collects::
 
 from abc import ABC, abstractmethod
 
-from weighbridge.dossier.signature import KeyHolder, Signer, SignatureVerifier, key_hint, read_signature, sign_files
+from weighbridge.dossier.signature import KeyHolder, SignatureVerifier, Signer, key_hint, read_signature, sign_files
 from weighbridge.errors import VerificationError
 
 _FILES = {"model.safetensors": "11" * 32, "a/b.json": "22" * 32, "a.b/c": "33" * 32, "ü z": "44" * 32}

@@ -28,6 +28,11 @@ def test_a_folder_that_version_1_signed_verifies_with_the_digest_that_it_had_the
     assert found.digest == DIGEST
 
 
+def _link_out(path: Path) -> None:
+    path.unlink()
+    path.symlink_to(FIXTURES / "signed-v1" / path.name)
+
+
 TAMPERINGS: dict[str, tuple[Callable[[Path], object], list[tuple[str, str]]]] = {
     "a changed byte": (
         lambda root: (root / "config.json").write_bytes((root / "config.json").read_bytes().replace(b"2", b"3")),
@@ -40,7 +45,7 @@ TAMPERINGS: dict[str, tuple[Callable[[Path], object], list[tuple[str, str]]]] = 
         [("LICENCE", "extra"), ("LICENSE", "missing")],
     ),
     "a link in place of a file": (
-        lambda root: [(root / "LICENSE").unlink(), (root / "LICENSE").symlink_to(FIXTURES / "signed-v1" / "LICENSE")],
+        lambda root: _link_out(root / "LICENSE"),
         [("LICENSE", "unsafe")],
     ),
 }

@@ -2,7 +2,6 @@
 
 import base64
 import json
-import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -133,17 +132,18 @@ def _flip(path: Path) -> None:
     path.write_bytes(bytes(data))
 
 
+def _link_out(path: Path) -> None:
+    path.rename(path.parent.parent / "outside")
+    path.symlink_to("../outside")
+
+
 CHANGES: dict[str, Callable[[Path], object]] = {
     "a flipped bit": lambda root: _flip(root / "model-00002-of-00002.safetensors"),
     "an extra file": lambda root: (root / "sub/extra").write_text(""),
     "a missing file": lambda root: (root / "config.json").unlink(),
     "a renamed file": lambda root: (root / "config.json").rename(root / "configuration.json"),
     "two swapped files": lambda root: [(root / "sub/b.json").write_bytes(b"c"), (root / "sub.a/c").write_bytes(b"b")],
-    "a link out": lambda root: [
-        (root / "empty").unlink(),
-        (root.parent / "outside").touch(),
-        (root / "empty").symlink_to("../outside"),
-    ],
+    "a link out": lambda root: _link_out(root / "empty"),
 }
 
 
@@ -226,4 +226,4 @@ def test_a_published_version_verifies_with_their_command_line_where_it_lies_and_
         accepted, output = side.theirs_accepts(*options)
         assert accepted, output
         assert side.ours_accepts()
-        assert os.path.samefile(folder, hub.path_of("model"))
+        assert folder.samefile(hub.path_of("model"))

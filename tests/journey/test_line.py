@@ -71,7 +71,9 @@ def test_the_order_of_quality_is_the_order_of_bits(released):
 
 def test_releasing_again_changes_nothing(released):
     before = (released.hub / "current").readlink()
-    stamps = {path: path.stat().st_mtime_ns for path in (released.example / ".weighbridge").rglob("*") if path.is_file()}
+    stamps = {
+        path: path.stat().st_mtime_ns for path in (released.example / ".weighbridge").rglob("*") if path.is_file()
+    }
     done = released.weighbridge("release", released.example / "release.yaml", "--json")
     assert done.returncode == 0, done.stderr
     assert (released.hub / "current").readlink() == before
@@ -131,7 +133,8 @@ def test_transformers_loads_the_published_safetensors_and_speaks(released):
         "assert model.dtype == torch.bfloat16, model.dtype\n"
         "assert not info['unexpected_keys'] and not info['missing_keys'], info\n"
         "chat = [{'role': 'user', 'content': 'What is the capital of France?'}]\n"
-        "tokens = tokenizer.apply_chat_template(chat, add_generation_prompt=True, return_tensors='pt', return_dict=True)\n"
+        "template = {'add_generation_prompt': True, 'return_tensors': 'pt', 'return_dict': True}\n"
+        "tokens = tokenizer.apply_chat_template(chat, **template)\n"
         "answer = model.generate(**tokens, max_new_tokens=12, do_sample=False)[0, tokens['input_ids'].shape[1]:]\n"
         "print(tokenizer.decode(answer, skip_special_tokens=True))\n"
     )

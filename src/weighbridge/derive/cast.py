@@ -4,6 +4,7 @@ Rounding is to nearest, ties to even (IEEE 754-2019, 4.3.1), as PyTorch's `Tenso
 """
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +13,7 @@ from weighbridge.errors import RecipeError
 
 FLOAT_DTYPES = ("F64", "F32", "F16", "BF16")
 _ITEM_BYTES = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2}
-_NUMPY = {"F64": np.dtype("<f8"), "F32": np.dtype("<f4"), "F16": np.dtype("<f2")}
+_NUMPY: dict[str, np.dtype[Any]] = {"F64": np.dtype("<f8"), "F32": np.dtype("<f4"), "F16": np.dtype("<f2")}
 
 
 def float32_to_bfloat16(values: NDArray[np.float32]) -> NDArray[np.uint16]:
@@ -63,8 +64,8 @@ def converter(source: str, target: str, tensor: str) -> Callable[[memoryview], b
             values = np.frombuffer(block, dtype=_NUMPY[source])
         if target == "BF16":
             single = _narrow(values, np.dtype("<f4"), tensor) if source == "F64" else values.astype("<f4", copy=False)
-            return memoryview(float32_to_bfloat16(single)).cast("B")
-        return memoryview(_narrow(values, _NUMPY[target], tensor)).cast("B")
+            return float32_to_bfloat16(single).data.cast("B")
+        return _narrow(values, _NUMPY[target], tensor).data.cast("B")
 
     return convert if source != target else lambda block: block
 

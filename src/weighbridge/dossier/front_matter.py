@@ -13,6 +13,7 @@ from weighbridge.dossier.release import ReleaseRecord
 from weighbridge.evidence.record import Measurement
 
 _PLAIN_KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*\Z")
+_WORDS = ("true", "false", "yes", "no", "on", "off", "null", "y", "n")  # what YAML 1.1 takes for no text
 _ESCAPES = {'"': '\\"', "\\": "\\\\", "\n": "\\n", "\t": "\\t", "\r": "\\r"}
 _REPOSITORY = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}\Z", re.ASCII)
 
@@ -124,7 +125,7 @@ def yaml_lines(data: Mapping[str, Any], indent: int = 0) -> Iterator[str]:
     """Yield `data` as lines of block YAML; values are texts, numbers, booleans, and mappings and lists of them."""
     pad = " " * indent
     for key, value in data.items():
-        name = key if _PLAIN_KEY.match(key) else quoted(key)
+        name = key if _PLAIN_KEY.match(key) and key.lower() not in _WORDS else quoted(key)
         if isinstance(value, Mapping) and value:
             yield f"{pad}{name}:"
             yield from yaml_lines(value, indent + 2)

@@ -267,6 +267,8 @@ class ReleaseRecord:
             raise ValueError(f"{self.version}: what {stray.probe} found is about other bytes: {stray.subject}")
         if any("step" not in step for step in self.recipe):
             raise ValueError(f"{self.version}: every step of a recipe names its `step`")
+        if any("ref" not in parent for parent in self.parents):
+            raise ValueError(f"{self.version}: every parent names its `ref`")
         if self.verdict is not None:
             read_verdict(self.verdict)
 

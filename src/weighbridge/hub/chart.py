@@ -9,8 +9,8 @@ from typing import NamedTuple
 
 _FONT = 12.5
 _LINE = 16.0
-# Mean advance of a system sans-serif, in units of the font size; a little wide, so that labels keep their distance.
-_ADVANCE = 0.58
+# Mean advance of the widest usual system font in bold, in units of the font size: labels then keep their distance.
+_ADVANCE = 0.66
 _STEPS = (1.0, 2.0, 2.5, 5.0, 10.0)
 
 

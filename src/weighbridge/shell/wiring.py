@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from weighbridge.errors import InputError, MissingExtraError
+from weighbridge.errors import InputError, MissingExtraError, VerificationError
 
 if TYPE_CHECKING:
     from weighbridge.adopt.serve import ChatServer
@@ -79,3 +79,64 @@ def publisher(hub: Path | None, private_key: Path | None) -> "Publisher":
     if not public.exists():
         write_public_key(signer, public)
     return Publisher(hub=hub, signer=signer, public_key=public)
+
+
+@contextmanager
+def served(options: argparse.Namespace, progress: "Progress") -> "Iterator[ChatServer]":
+    """Serve the model that `weighbridge run` was asked for: a folder, or a name in a hub."""
+    from weighbridge.dossier.signature import SIGNATURE_NAME
+    from weighbridge.hub.folder import LocalHub
+    from weighbridge.shell.home import own_public_key
+
+    folder = Path(options.model)
+    if not (folder / SIGNATURE_NAME).is_file():
+        folder = LocalHub(options.hub).path_of(options.model)
+    with serve_folder(
+        folder,
+        options.key or own_public_key(),
+        progress,
+        host=options.host,
+        port=options.port,
+        context_tokens=options.context,
+        threads=options.threads,
+    ) as server:
+        yield server
+
+
+@contextmanager
+def serve_folder(folder: Path, public_key: Path, progress: "Progress", **settings: Any) -> "Iterator[ChatServer]":
+    """Verify the version in `folder`, then serve its GGUF file.
+
+    Raises:
+        VerificationError: if it is not what its publisher signed.
+        InputError: if it holds no GGUF file.
+    """
+    from weighbridge.adopt.serve import ServerSettings
+    from weighbridge.adopt.verify import verify_folder
+    from weighbridge.shell.engine.server import LlamaServer
+    from weighbridge.shell.signing import EcKeyVerifier
+
+    folder = folder.resolve()
+    verifier = EcKeyVerifier.load(public_key)
+    size = sum(path.stat().st_size for path in folder.iterdir() if path.is_file())
+    advance = progress.begin("verifying the signature and every byte", size)
+    verification = verify_folder(folder, verifier, on_bytes=advance, threads=settings.get("threads"))
+    if not verification.ok:
+        first = verification.problems[0]
+        raise VerificationError(f"{first.kind}: {first.message}", place=str(folder / first.path))
+    model = gguf_file(folder)
+    progress.begin(f"loading {model.name} into llama.cpp")
+    with LlamaServer(ServerSettings(model=model, alias=model.stem, **settings)) as server:
+        yield server
+
+
+def gguf_file(folder: Path) -> Path:
+    """Return the GGUF file to load: the only one, or the first part of a split one."""
+    files = sorted(folder.glob("*.gguf"))
+    if not files:
+        raise InputError(
+            "there is no GGUF file to serve",
+            place=str(folder),
+            hint="Run a GGUF version of the family; transformers or vLLM serve safetensors.",
+        )
+    return files[0]

@@ -143,8 +143,10 @@ def test_names_that_are_no_plain_names_are_unsafe(signed: Signed, name: bytes) -
 
 def test_a_signature_by_another_key_is_refused_before_any_file_is_read(signed: Signed, tmp_path: Path) -> None:
     create_key_pair(tmp_path / "k2", tmp_path / "k2.pub")
+    seen: list[int] = []
     with pytest.raises(VerificationError, match="another key") as caught:
-        verify_folder(signed.root, EcKeyVerifier.load(tmp_path / "k2.pub"), on_bytes=pytest.fail)
+        verify_folder(signed.root, EcKeyVerifier.load(tmp_path / "k2.pub"), on_bytes=seen.append)
+    assert seen == []
     assert caught.value.place == str(signed.root / SIGNATURE_NAME)
 
 
@@ -154,15 +156,21 @@ def test_a_folder_without_signature_is_refused(signed: Signed) -> None:
         signed.verify()
 
 
-def test_a_signature_that_is_no_regular_file_is_refused(signed: Signed) -> None:
+MAKERS: dict[str, Callable[[Path], object]] = {
+    "pipe": os.mkfifo,
+    "folder": Path.mkdir,
+    "link to a good signature": lambda path: path.symlink_to("../moved.sig"),
+}
+
+
+@pytest.mark.parametrize("kind", MAKERS)
+def test_a_signature_that_is_no_regular_file_is_refused(signed: Signed, kind: str) -> None:
     signature = signed.root / SIGNATURE_NAME
-    makers: list[Callable[[Path], object]] = [os.mkfifo, Path.mkdir, lambda path: path.symlink_to(signed.outside)]
-    for make in makers:
-        _replace(signature, make)
-        with pytest.raises(VerificationError):
-            signed.verify()
-        signature.rmdir() if signature.is_dir() else None
-        signature.touch()
+    signature.rename(signed.root.parent / "moved.sig")
+    MAKERS[kind](signature)
+    with pytest.raises(VerificationError) as caught:
+        signed.verify()
+    assert caught.value.place == str(signature)
 
 
 def test_a_folder_that_is_not_there_is_unusable_input(tmp_path: Path, signed: Signed) -> None:

@@ -37,7 +37,7 @@ def test_unsound_text_is_refused_with_its_place(data: bytes, message: str) -> No
     assert caught.value.place == "config.json"
 
 
-@pytest.mark.parametrize("content", ["[[[[[[", "}}}}", '"[', "\\[[[[[[[", "\\\\", ",,,,", "\\\\\\\"[[[[["])
+@pytest.mark.parametrize("content", ["[[[[[[", "}}}}", '"[', "\\[[[[[[[", "\\\\", ",,,,", '\\\\\\"[[[[['])
 def test_brackets_inside_strings_do_not_count(content: str) -> None:
     data = json.dumps({content: [content]}).encode()
     assert parse(data) == {content: [content]}

@@ -67,9 +67,7 @@ def test_versions_2_and_3_are_read(version: int) -> None:
     assert (header.version, dict(header.metadata)) == (version, {"k": 7})
 
 
-@pytest.mark.parametrize(
-    ("version", "message"), [(1, "version 1"), (3 << 24, "big-endian"), (2 << 24, "big-endian")]
-)
+@pytest.mark.parametrize(("version", "message"), [(1, "version 1"), (3 << 24, "big-endian"), (2 << 24, "big-endian")])
 def test_old_and_big_endian_files_are_refused_with_advice(version: int, message: str) -> None:
     with pytest.raises(UnsupportedFormatError, match=message) as caught:
         parse(encoder.file(version=version))
@@ -117,7 +115,12 @@ def lying(length: int) -> bytes:
             encoder.file(keys=[encoder.text("k") + struct.pack("<IIQ", ARRAY, STRING, 2) + lying(2**40) + bytes(99)]),
             "string 0 of an array",
         ),
-        (encoder.file(keys=[encoder.text("k") + struct.pack("<IIQ", ARRAY, ARRAY, 1) * 6 + bytes(64)]), "nest"),
+        (
+            encoder.file(
+                keys=[encoder.text("k") + struct.pack("<I", ARRAY) + struct.pack("<IQ", ARRAY, 1) * 6 + bytes(64)]
+            ),
+            "nest",
+        ),
         (encoder.file(keys=[encoder.key_value("general.alignment", U32, 0)]), "power of two"),
         (encoder.file(keys=[encoder.key_value("general.alignment", U32, 48)]), "power of two"),
         (encoder.file(keys=[encoder.key_value("general.alignment", STRING, "32")]), "power of two"),

@@ -8,6 +8,7 @@ from typing import Any
 from weighbridge.checkpoint.manifest import FileEntry, Manifest
 from weighbridge.dossier.release import HeldBackPart, HeldBackSummary, ReleaseRecord, Texts
 from weighbridge.evidence.record import Audit, Comparison, Finding, Interval, Measurement, Severity
+from weighbridge.hub.page import Family, VersionView
 
 SOURCE = hashlib.sha256(b"source").hexdigest()
 DATA = hashlib.sha256(b"held-out").hexdigest()
@@ -16,7 +17,9 @@ HOSTILE = "<script>document.title='owned'</script>"
 HELD_BACK = HeldBackSummary(
     parts=(
         HeldBackPart(description="The internal tool adapter", kind="tensors", count=60, size_bytes=4_915_200),
-        HeldBackPart(description="Training state and a sample of the data", kind="files", count=3, size_bytes=88_412_004),
+        HeldBackPart(
+            description="Training state and a sample of the data", kind="files", count=3, size_bytes=88_412_004
+        ),
         HeldBackPart(description="Paths, user names and run identifiers", kind="metadata", count=7, size_bytes=512),
     ),
     left_out_files=2,
@@ -79,7 +82,9 @@ def measured(
 ) -> tuple[Measurement, ...]:
     """Each triple is value, low, high."""
     return (
-        a_measurement(subject, "perplexity", 11.694 * ratio[0], between=(11.694 * ratio[1] - 0.9, 11.694 * ratio[2] + 1)),
+        a_measurement(
+            subject, "perplexity", 11.694 * ratio[0], between=(11.694 * ratio[1] - 0.9, 11.694 * ratio[2] + 1)
+        ),
         a_measurement(subject, "perplexity", ratio[0], between=ratio[1:], comparison=Comparison.RATIO),
         a_measurement(subject, "kl_divergence", kl[0], between=kl[1:], unit="nats"),
         a_measurement(subject, "top1_agreement", top1[0], between=top1[1:]),
@@ -140,6 +145,7 @@ def a_verdict(record_measurements: tuple[Measurement, ...], *, ratio_limit: floa
         item = found[0]
         assert item.interval is not None
         met = item.interval.high <= limit
+        side = "within" if met else "above"
         answers.append(
             an_answer(
                 text.format(limit),
@@ -149,7 +155,7 @@ def a_verdict(record_measurements: tuple[Measurement, ...], *, ratio_limit: floa
                 unit=item.unit,
                 interval=item.interval.to_json(),
                 limit=limit,
-                reason=f"The upper end of the interval, {item.interval.high:g}, is {'within' if met else 'above'} {limit}.",
+                reason=f"The upper end of the interval, {item.interval.high:g}, is {side} {limit}.",
                 remedy="" if met else "Choose a quantisation with more bits, or allow more in the plan.",
             )
         )
@@ -221,4 +227,28 @@ def four_records() -> tuple[ReleaseRecord, ...]:
         a_record("osprey-135m-q8_0", kind="Q8_0", size=144_811_232, figures=q8),
         a_record(),
         a_record("osprey-135m-q2_k", kind="Q2_K", size=88_202_144, figures=q2),
+    )
+
+
+def a_family(**changes: Any) -> Family:
+    views = tuple(
+        VersionView(
+            record=record,
+            published=bool(record.decision and record.decision.passed),
+            path=f"models/acme/{record.version}" if record.decision and record.decision.passed else "",
+        )
+        for record in four_records()
+    )
+    return Family(
+        **{
+            "model": "acme/osprey",
+            "title": "Osprey 135M",
+            "summary": "A small assistant.",
+            "source": {"digest": SOURCE, "architecture": an_architecture(538_060_032), "size_bytes": 538_060_032},
+            "versions": views,
+            "held_back": HELD_BACK,
+            "key_fingerprint": "ab" * 32,
+            "generated_with": "Weighbridge 0.1.0",
+            **changes,
+        }
     )

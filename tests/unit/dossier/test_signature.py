@@ -111,12 +111,12 @@ def test_every_flipped_bit_of_a_bundle_is_refused_except_in_names_on_which_nothi
     for index in range(len(bundle)):
         for bit in (1, 0x20):
             altered = bundle[:index] + bytes([bundle[index] ^ bit]) + bundle[index + 1 :]
-            try:
+            if index in harmless:
                 assert read(altered) == {"a": A, "b": B}
-            except VerificationError as error:
-                assert error.place == "m/model.sig"
-            else:
-                assert index in harmless, altered
+                continue
+            with pytest.raises(VerificationError) as caught:
+                read(altered)
+            assert caught.value.place == "m/model.sig"
 
 
 SET = dict.__setitem__

@@ -7,7 +7,7 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 
-from weighbridge.dossier.signature import Signer, SignatureVerifier
+from weighbridge.dossier.signature import SignatureVerifier, Signer
 from weighbridge.errors import InputError, WorkspaceError
 from weighbridge.shell.signing import EcKeySigner, EcKeyVerifier, create_key_pair, write_public_key
 from weighbridge.testing import SignerSuite

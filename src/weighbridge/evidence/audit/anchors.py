@@ -25,8 +25,21 @@ _MAX_ANCHORS = 1 << 21
 _MIN_DISTINCT = 4
 _HITS_AT_ONCE = 4096
 _MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)
-_FURTHER_MULTIPLIERS = (np.uint64(0xC2B2AE3D27D4EB4F), np.uint64(0xD6E8FEB86659FD93))
+_FURTHER_MULTIPLIER = np.uint64(0xC2B2AE3D27D4EB4F)
 _FURTHER_BITS = 22
+_FURTHER_SHIFT = np.uint64(64 - _FURTHER_BITS)
+_MASK_SHIFT = np.uint64(34)
+_MASK_PICK = np.uint64(1023)
+# 3 distinct bits of 64: a first one, one 1 to 31 places on, one 34 to 49 places on.
+_MASKS = np.array(
+    [
+        1 << first | 1 << (first + 1 + 2 * n) % 64 | 1 << (first + 34 + n * 5 % 16) % 64
+        for n in range(16)
+        for first in range(64)
+    ],
+    dtype=np.uint64,
+)
+
 # Odd, one for each of the nine words of a region: powers of one odd number modulo 2**64.
 _FINGERPRINT_MULTIPLIERS = np.array([pow(0x9E3779B97F4A7C15, n, 1 << 64) for n in range(1, 10)], dtype=np.uint64)
 
@@ -52,69 +65,67 @@ def gather(data: Bytes, starts: Positions, length: int) -> Bytes:
 
 
 class WordFilter:
-    """A set of words in a packed bit table: says quickly where a word may be in the set.
+    """A set of words behind a Bloom filter: says quickly where a word may be in the set.
 
-    About one in 16 words that are not in the set passes it; two further tables and a binary search decide.
+    The filter is blocked (Putze, Sanders and Singler, 2007): a word sets 3 bits of one 64-bit line, so that a look-up
+    costs one access to memory. About one word in 100 that is not in the set passes; a table and a search decide.
     """
 
     def __init__(self, words: Words) -> None:
         """Keep the distinct `words`, in order, as `self.words`."""
         self.words: Words = np.unique(words)
-        bits = min(24, max(16, (len(self.words) * 8).bit_length()))
-        self._shift = np.uint64(64 - bits)
-        slots = (self.words * _MULTIPLIER) >> self._shift
-        self._table = np.zeros(1 << (bits - 3), dtype=np.uint8)
-        np.bitwise_or.at(self._table, slots >> np.uint64(3), _BIT[(slots & np.uint64(7)).astype(np.intp)])
-        self._further = []
-        for multiplier in _FURTHER_MULTIPLIERS:
-            table = np.zeros(1 << _FURTHER_BITS, dtype=np.bool_)
-            table[(self.words * multiplier) >> np.uint64(64 - _FURTHER_BITS)] = True
-            self._further.append((multiplier, table))
+        lines = min(18, max(10, (len(self.words) // 5).bit_length()))
+        self._shift = np.uint64(64 - lines)
+        hashed = self.words * _MULTIPLIER
+        self._lines = np.zeros(1 << lines, dtype=np.uint64)
+        masks = _MASKS[(hashed >> _MASK_SHIFT) & _MASK_PICK]
+        np.bitwise_or.at(self._lines, (hashed >> self._shift).astype(np.int64), masks)
+        self._further = np.zeros(1 << _FURTHER_BITS, dtype=np.bool_)
+        self._further[(self.words * _FURTHER_MULTIPLIER) >> _FURTHER_SHIFT] = True
         self._local = threading.local()
 
     @property
     def size_bytes(self) -> int:
         """Memory that the tables take."""
-        return self.words.nbytes + self._table.nbytes + sum(table.nbytes for _, table in self._further)
+        return self.words.nbytes + self._lines.nbytes + self._further.nbytes
 
     def among(self, words: Words) -> tuple[Positions, Positions]:
         """Return where in `words` (any stride) a member stands, and which member (index into `self.words`)."""
         if not len(words) or not len(self.words):
             return _NONE, _NONE
-        slots, bits, cells = self._scratch(len(words))
-        np.multiply(words, _MULTIPLIER, out=slots)
-        np.right_shift(slots, self._shift, out=slots)
-        np.copyto(bits, slots, casting="unsafe")
-        np.bitwise_and(bits, 7, out=bits)
-        np.right_shift(slots, np.uint64(3), out=slots)
-        np.take(self._table, slots.view(np.int64), mode="clip", out=cells)
-        np.right_shift(cells, bits, out=cells)
-        np.bitwise_and(cells, 1, out=cells)
-        where = np.flatnonzero(cells.view(np.bool_))
+        hashed, line, mask, passed = self._scratch(len(words))
+        np.multiply(words, _MULTIPLIER, out=hashed)
+        np.right_shift(hashed, self._shift, out=mask)
+        np.take(self._lines, mask.view(np.int64), mode="clip", out=line)
+        np.right_shift(hashed, _MASK_SHIFT, out=hashed)
+        np.bitwise_and(hashed, _MASK_PICK, out=hashed)
+        np.take(_MASKS, hashed.view(np.int64), mode="clip", out=mask)
+        np.bitwise_and(line, mask, out=line)
+        np.equal(line, mask, out=passed)
+        where = np.flatnonzero(passed)
         return self.exactly(words[where], where)
 
     def exactly(self, found: Words, where: Positions) -> tuple[Positions, Positions]:
         """Keep those of the words `found` (at positions `where`) that are in the set; return positions and members."""
-        for multiplier, table in self._further:
-            keep = table[(found * multiplier) >> np.uint64(64 - _FURTHER_BITS)]
-            where, found = where[keep], found[keep]
+        keep = self._further[(found * _FURTHER_MULTIPLIER) >> _FURTHER_SHIFT]
+        where, found = where[keep], found[keep]
         if not len(self.words):
             return _NONE, _NONE
         member = np.minimum(np.searchsorted(self.words, found), len(self.words) - 1)
         keep = self.words[member] == found
         return where[keep], member[keep]
 
-    def _scratch(self, length: int) -> tuple[Words, Bytes, Bytes]:
+    def _scratch(self, length: int) -> tuple[Words, Words, Words, npt.NDArray[np.bool_]]:
         """Buffers of this thread: allocating them anew for every block would fault their pages in again."""
-        held: tuple[Words, Bytes, Bytes] | None = getattr(self._local, "scratch", None)
+        held: tuple[Words, ...] | None = getattr(self._local, "scratch", None)
         if held is None or len(held[0]) < length:
-            held = (np.empty(length, np.uint64), np.empty(length, np.uint8), np.empty(length, np.uint8))
+            held = tuple(np.empty(length, np.uint64) for _ in range(4))
             self._local.scratch = held
-        return held[0][:length], held[1][:length], held[2][:length]
+        first, second, third, flags = (buffer[:length] for buffer in held)
+        return first, second, third, flags.view(np.bool_)[:length]
 
 
 _NONE: Positions = np.empty(0, dtype=np.int64)
-_BIT: Bytes = np.left_shift(np.uint8(1), np.arange(8, dtype=np.uint8))
 
 
 @dataclass(frozen=True, slots=True)

@@ -242,8 +242,9 @@ class HeldBackSearch:
                 yield self._record(subject, "tensor", message, f"{tensor.file}, byte {tensor.offset}", tensor.name)
         for file in sorted(files & names.keys()):
             message = f"held-back name {names[file]} is the path of a file"
-            # The place is all that tells it; a held-back path in public is the lesser harm against a finding nobody finds.
-            yield self._record(subject, "name", message, f"file {sorted(files).index(file)} in order of path", file)
+            # A dossier is public: the place may not repeat the path, so it counts.
+            place = f"file {sorted(files).index(file) + 1} of {len(files)} in order of path"
+            yield self._record(subject, "name", message, place, file)
 
     def _finding(self, subject: str, key: tuple[str, str, int], seen: _Seen, tensors: Sequence[TensorEntry]) -> Finding:
         file, kind, index = key

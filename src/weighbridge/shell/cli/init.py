@@ -1,6 +1,7 @@
 """`weighbridge init`: write a commented release plan for a checkpoint."""
 
 import argparse
+import os
 from pathlib import Path
 
 from weighbridge.shell.cli.output import print_json, print_lines
@@ -30,9 +31,8 @@ def run(options: argparse.Namespace) -> int:
         )
     checkpoint = Checkpoint.open(options.checkpoint)
     name = options.name or f"example/{options.checkpoint.resolve().stem.lower()}"
-    plan = starter_plan(
-        checkpoint, describe(checkpoint), name, options.checkpoint.resolve(), options.out.resolve().parent
-    )
+    source = os.path.relpath(options.checkpoint.resolve(), options.out.resolve().parent)
+    plan = starter_plan(checkpoint, describe(checkpoint), name, source=source)
     write_bytes(options.out, plan.encode())
     if options.json:
         print_json({"plan": str(options.out), "model": name})

@@ -23,7 +23,7 @@ def run(options: argparse.Namespace) -> int:
     from weighbridge.shell.wiring import served
 
     with TerminalProgress() as progress, served(options, progress) as server:
-        progress.note(f"{server.model} answers at {server.base_url} (OpenAI-compatible)")
+        progress.note(f"{server.alias} answers at {server.url}/v1 (OpenAI-compatible)")
         if options.ask is None:
             progress.note("press Ctrl-C to stop")
             server.wait()
@@ -31,7 +31,7 @@ def run(options: argparse.Namespace) -> int:
         progress.begin("asking")
         answer = server.ask(options.ask, max_tokens=128)
     if options.json:
-        print_json({"model": server.model, "base_url": server.base_url, "prompt": options.ask, "answer": answer})
+        print_json({"model": server.alias, "base_url": f"{server.url}/v1", "prompt": options.ask, "answer": answer})
     else:
         print_lines([answer])
     return 0

@@ -85,6 +85,11 @@ class Child:
         """Whether it has not ended."""
         return self._process.poll() is None
 
+    @property
+    def process_id(self) -> int:
+        """Its process id, which is that of its group."""
+        return self._process.pid
+
     def messages(self) -> Iterator[Mapping[str, Any]]:
         """Yield what the child says until it closes its output; an error that it reports is raised.
 

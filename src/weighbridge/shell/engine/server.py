@@ -83,6 +83,11 @@ class LlamaServer:
         """The name under which clients ask for the model."""
         return self._settings.alias
 
+    @property
+    def process_id(self) -> int:
+        """The process that serves."""
+        return self._child.process_id
+
     def ask(self, prompt: str, max_tokens: int) -> str:
         """Return the model's answer to one user message, the same for the same prompt.
 

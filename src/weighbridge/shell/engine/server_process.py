@@ -43,8 +43,8 @@ def _parameters(parameters: Any, request: Mapping[str, Any]) -> Any:
         parameters.api_keys = [request["api_key"]]
     parameters.offline = True
     parameters.ui = False
-    # Pages that a browser shows have no business here, nor has anyone with other people's prompts.
-    parameters.cors_origins = "null"
+    # No page in a browser may read answers, and nobody may read the prompts of others.
+    parameters.cors_origins = ""
     parameters.endpoint_slots = False
     parameters.endpoint_props = False
     return parameters

@@ -9,6 +9,7 @@ from weighbridge.checkpoint.manifest import Manifest
 from weighbridge.checkpoint.read import NonFiniteCounter, read_folder
 from weighbridge.errors import DigestMismatchError
 from weighbridge.evidence.audit import held_back, leak, soundness
+from weighbridge.evidence.audit.held_back import HeldBackSearch
 from weighbridge.evidence.record import Audit
 from weighbridge.shell.line.derive import DerivedVersion
 from weighbridge.shell.line.kept import KeptRecords
@@ -59,43 +60,66 @@ class AuditedVersion:
         }
 
 
-def audit_version(
-    source: Source, version: DerivedVersion, kept: KeptRecords, progress: Progress, threads: int
-) -> AuditedVersion:
-    """Audit one version, unless these exact bytes were audited for the same secrets before."""
-    checkpoint = Checkpoint.open(version.folder)
-    depends_on = {
-        "subject": version.manifest.digest,
-        "source": source.digest,
-        "withhold": version.recipe.withhold.to_json(),
-        "scrubbed": [list(item) for item in version.made.scrubbed],
-        "probes": [held_back.PROBE_VERSION, leak.PROBE_VERSION, soundness.PROBE_VERSION],
-    }
+class Auditor:
+    """Audits versions of one internal model. What must not occur is sampled once, when it is first needed."""
 
-    def make() -> list[dict[str, Any]]:
-        return [audit.to_json() for audit in _audit(source, version, checkpoint, progress, threads)]
+    def __init__(self, source: Source, kept: KeptRecords, progress: Progress, threads: int) -> None:
+        self._source = source
+        self._kept = kept
+        self._progress = progress
+        self._threads = threads
+        self._search: HeldBackSearch | None = None
 
-    audits = tuple(Audit.from_json(item) for item in kept.get_or_make(depends_on, make))
-    return AuditedVersion(derived=version, checkpoint=checkpoint, audits=audits)
+    def audit(self, version: DerivedVersion) -> AuditedVersion:
+        """Audit one version, unless these exact bytes were audited for the same secrets before."""
+        checkpoint = Checkpoint.open(version.folder)
+        depends_on = {
+            "subject": version.manifest.digest,
+            "source": self._source.digest,
+            "withhold": version.recipe.withhold.to_json(),
+            "scrubbed": [list(item) for item in version.made.scrubbed],
+            "probes": [held_back.PROBE_VERSION, leak.PROBE_VERSION, soundness.PROBE_VERSION],
+        }
 
+        def make() -> list[dict[str, Any]]:
+            return [audit.to_json() for audit in self._audit(version, checkpoint)]
 
-def _audit(
-    source: Source, version: DerivedVersion, checkpoint: Checkpoint, progress: Progress, threads: int
-) -> tuple[Audit, ...]:
-    made, subject = version.made, version.manifest.digest
-    progress.begin(f"learning what must not be in {version.name}")
-    secrets = held_back_of(source.checkpoint, made.selection, made.scrubbed)
-    search = held_back.HeldBackSearch(secrets, kept=kept_pieces(source.checkpoint, made.selection))
-    counter = NonFiniteCounter(checkpoint.tensors)
-    advance = progress.begin(f"searching {version.name} for what is held back", version.manifest.size_bytes)
-    read = read_folder(version.folder, visitors=[counter, search], threads=threads, on_bytes=advance)
-    if read != version.manifest:
-        raise DigestMismatchError("a derived version changed on disk", place=str(version.folder))
-    return (
-        search.audit(subject, read.size_bytes),
-        leak.audit_leaks(_texts(checkpoint), checkpoint.metadata, subject),
-        soundness.audit_soundness(counter.counts, checkpoint, subject),
-    )
+        audits = tuple(Audit.from_json(item) for item in self._kept.get_or_make(depends_on, make))
+        return AuditedVersion(derived=version, checkpoint=checkpoint, audits=audits)
+
+    def give_away(self, folder: Path, version: DerivedVersion) -> tuple[str, str] | None:
+        """Say what in `folder` is held back, and where; None if nothing is. For internal use: it repeats the secret."""
+        search = self._search_for(version)
+        read = read_folder(folder, visitors=[search], threads=self._threads)
+        findings = search.audit(version.manifest.digest, read.size_bytes).findings
+        return (search.explain(findings[0]), findings[0].place) if findings else None
+
+    def _audit(self, version: DerivedVersion, checkpoint: Checkpoint) -> tuple[Audit, ...]:
+        subject = version.manifest.digest
+        search = self._search_for(version)
+        counter = NonFiniteCounter(checkpoint.tensors)
+        text = f"searching {version.name} for what is held back"
+        advance = self._progress.begin(text, version.manifest.size_bytes)
+        read = read_folder(version.folder, visitors=[counter, search], threads=self._threads, on_bytes=advance)
+        if read != version.manifest:
+            raise DigestMismatchError("a derived version changed on disk", place=str(version.folder))
+        return (
+            search.audit(subject, read.size_bytes, tensors=checkpoint.tensors, files=checkpoint.files),
+            leak.audit_leaks(_texts(checkpoint), checkpoint.metadata, subject),
+            soundness.audit_soundness(counter.counts, checkpoint, subject),
+        )
+
+    def _search_for(self, version: DerivedVersion) -> HeldBackSearch:
+        """Return a fresh search. All versions of a plan hold back the same, so its sample is shared."""
+        if self._search is None:
+            self._progress.begin("learning what must not be in any version")
+            source, selection = self._source.checkpoint, version.made.selection
+            self._search = HeldBackSearch(
+                held_back_of(source, selection, version.made.scrubbed),
+                kept=kept_pieces(source, selection),
+                kept_names=[*(tensor.name for tensor in selection.tensors), *selection.files],
+            )
+        return self._search.for_another_version()
 
 
 def _texts(checkpoint: Checkpoint) -> dict[str, bytes]:

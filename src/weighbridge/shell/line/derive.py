@@ -2,14 +2,16 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from weighbridge.checkpoint.manifest import Manifest
 from weighbridge.derive.make import Made, Workbench, make_version
-from weighbridge.derive.recipe import CastStep, GgufStep, Recipe, WithholdStep
+from weighbridge.derive.recipe import CAST_DTYPES, CastStep, GgufStep, Recipe, WithholdStep
+from weighbridge.derive.sanitise import Scrub
 from weighbridge.evidence.audit.leak import PROBE_VERSION as SCRUB_VERSION
 from weighbridge.evidence.audit.leak import scrub_json
 from weighbridge.shell.line.source import Source
-from weighbridge.shell.plan.model import Plan, VersionPlan
+from weighbridge.shell.plan.model import Plan, VersionPlan, WithheldFiles, WithheldMetadata, WithheldTensors
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,25 +42,27 @@ class DerivedVersion:
 def withhold_step(plan: Plan) -> WithholdStep:
     """Return what the plan holds back, as the first step of every recipe."""
     return WithholdStep(
-        tensors=tuple(item.pattern for item in plan.hold_back if item.kind == "tensors"),
-        files=tuple(item.pattern for item in plan.hold_back if item.kind == "files"),
+        tensors=tuple(item.pattern for item in plan.hold_back if isinstance(item, WithheldTensors)),
+        files=tuple(item.pattern for item in plan.hold_back if isinstance(item, WithheldFiles)),
         keep=plan.keep,
         metadata=True,
-        keys=tuple(key for item in plan.hold_back if item.kind == "metadata" for key in item.keys),
+        keys=tuple(key for item in plan.hold_back if isinstance(item, WithheldMetadata) for key in item.keys),
     )
 
 
 def recipe_of(plan: Plan, version: VersionPlan) -> Recipe:
     """Return the frozen recipe of one version of the plan."""
-    casts = [step for step in version.steps if isinstance(step, CastStep)]
-    ggufs = [step for step in version.steps if isinstance(step, GgufStep)]
-    return Recipe(withhold=withhold_step(plan), cast=casts[0] if casts else None, gguf=ggufs[0] if ggufs else None)
+    return Recipe(
+        withhold=withhold_step(plan),
+        cast=CastStep(dtype=CAST_DTYPES[version.cast.dtype]) if version.cast else None,
+        gguf=GgufStep(type=version.gguf.type) if version.gguf else None,
+    )
 
 
-def scrub_with(keys: tuple[str, ...]) -> "object":
+def scrub_with(keys: tuple[str, ...]) -> Scrub:
     """Return the scrubber that `sanitise` calls for each JSON file."""
 
-    def scrub(file: str, document: object) -> tuple[object, list[str]]:
+    def scrub(file: str, document: Any) -> tuple[Any, list[str]]:
         clean, removed = scrub_json(document, keys)
         return clean, [item.pointer for item in removed]
 
@@ -71,7 +75,6 @@ def derive_versions(plan: Plan, source: Source, bench: Workbench) -> tuple[Deriv
 
 
 def _derive(plan: Plan, version: VersionPlan, source: Source, bench: Workbench) -> DerivedVersion:
-    owner = plan.model.split("/")[0]
     recipe = recipe_of(plan, version)
     metadata = {
         "general.name": plan.title or plan.model.split("/")[1],
@@ -81,7 +84,7 @@ def _derive(plan: Plan, version: VersionPlan, source: Source, bench: Workbench) 
     made = make_version(
         source.checkpoint, source.digest, recipe, bench, stem=plan.model.split("/")[1], metadata=metadata
     )
-    return DerivedVersion(name=f"{owner}/{version.name}", recipe=recipe, made=made)
+    return DerivedVersion(name=plan.version_name(version), recipe=recipe, made=made)
 
 
 __all__ = ["SCRUB_VERSION", "DerivedVersion", "derive_versions", "recipe_of", "scrub_with", "withhold_step"]

@@ -6,7 +6,7 @@ from datetime import datetime
 from functools import cached_property
 
 from weighbridge.derive.make import Workbench
-from weighbridge.shell.line.audit import AuditedVersion, audit_version
+from weighbridge.shell.line.audit import AuditedVersion, Auditor
 from weighbridge.shell.line.decide import Decided, decide_version
 from weighbridge.shell.line.derive import derive_versions
 from weighbridge.shell.line.kept import KeptRecords
@@ -55,13 +55,18 @@ class Line:
         return self._decided
 
     @cached_property
+    def auditor(self) -> Auditor:
+        """Audits versions of the internal model."""
+        return Auditor(self.source, self._kept, self.progress, self.threads)
+
+    @cached_property
     def _kept(self) -> KeptRecords:
         return KeptRecords(self.workspace.evidence)
 
     @cached_property
     def _audited(self) -> tuple[AuditedVersion, ...]:
         derived = derive_versions(self.plan, self.source, self.bench)
-        return tuple(audit_version(self.source, v, self._kept, self.progress, self.threads) for v in derived)
+        return tuple(self.auditor.audit(version) for version in derived)
 
     @cached_property
     def _weighed(self) -> tuple[WeighedVersion, ...]:

@@ -95,7 +95,7 @@ class Publisher:
             store = DerivationStore(line.workspace.dossiers)
             for d in passed:
                 line.progress.begin(f"writing and signing the dossier of {d.name}")
-                staged[d.name] = stage(line.plan, line.source, d, records[d.name], store, self.signer)
+                staged[d.name] = stage(line.plan, line.source, line.auditor, d, records[d.name], store, self.signer)
             self._publish(line, hub, passed, staged, family)
             page = hub.root / PAGE_NAME
         return Outcome(

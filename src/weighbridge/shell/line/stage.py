@@ -11,7 +11,6 @@ from typing import Any
 from weighbridge import __version__
 from weighbridge.checkpoint.architecture import describe
 from weighbridge.checkpoint.manifest import FileEntry, Manifest
-from weighbridge.checkpoint.read import read_folder
 from weighbridge.checkpoint.write import write_bytes
 from weighbridge.derive.recipe import step_key
 from weighbridge.derive.store import DerivationStore
@@ -20,10 +19,10 @@ from weighbridge.dossier.provenance import provenance_line
 from weighbridge.dossier.release import RELEASE_NAME, ReleaseRecord, Texts
 from weighbridge.dossier.signature import SIGNATURE_NAME, Signer, key_hint, sign_files
 from weighbridge.errors import InputError, RefusedError
-from weighbridge.evidence.audit.held_back import HeldBackSearch
+from weighbridge.shell.line.audit import Auditor
 from weighbridge.shell.line.decide import Decided
 from weighbridge.shell.line.source import Source
-from weighbridge.shell.line.withheld import held_back, kept_pieces, summary
+from weighbridge.shell.line.withheld import summary
 from weighbridge.shell.plan.model import Plan
 from weighbridge.terms.licence import licence_text, notice
 
@@ -92,7 +91,13 @@ def _public_recipe(
 
 
 def stage(
-    plan: Plan, source: Source, decided: Decided, record: ReleaseRecord, store: DerivationStore, signer: Signer
+    plan: Plan,
+    source: Source,
+    auditor: Auditor,
+    decided: Decided,
+    record: ReleaseRecord,
+    store: DerivationStore,
+    signer: Signer,
 ) -> Staged:
     """Return the version with its dossier, signed; one that was staged before for the same content is used again.
 
@@ -113,7 +118,7 @@ def stage(
     def make(folder: Path) -> tuple[Manifest, Mapping[str, Any]]:
         for name, data in dossier.items():
             write_bytes(folder / name, data)
-        _refuse_leaks(source, decided, folder)
+        _refuse_leaks(auditor, decided, folder)
         for entry in version.manifest:
             _link(version.folder / entry.path, folder / entry.path)
         entries = [*version.manifest, *(_entry(name, data) for name, data in dossier.items())]
@@ -127,17 +132,17 @@ def stage(
 
 def dossier_files(plan: Plan, record: ReleaseRecord) -> dict[str, bytes]:
     """Return the dossier, file by file, but for the signature."""
-    if plan.license_file is not None:
-        licence = plan.license_file.read_bytes()
+    if plan.license_path is not None:
+        licence = plan.license_path.read_bytes()
     else:
-        licence = licence_text(plan.license, copyright_line=plan.copyright).encode()
+        licence = licence_text(plan.license, copyright_line=plan.copyright_line).encode()
     changes = tuple(f"{step['step']}: {_words(step)}" for step in record.recipe)
     text = notice(
         record.reference,
         plan.parents,
         license_id=plan.license,
         title=plan.title,
-        copyright_line=plan.copyright,
+        copyright_line=plan.copyright_line,
         changes=changes,
     )
     return {
@@ -157,16 +162,13 @@ def _words(step: Mapping[str, Any]) -> str:
     return "internal tensors, files and metadata were left out"
 
 
-def _refuse_leaks(source: Source, decided: Decided, folder: Path) -> None:
+def _refuse_leaks(auditor: Auditor, decided: Decided, folder: Path) -> None:
     """Search the dossier, too, for what is held back: words that people wrote can give away names."""
-    made = decided.weighed.version.derived.made
-    secrets = held_back(source.checkpoint, made.selection, made.scrubbed)
-    search = HeldBackSearch(secrets, kept=kept_pieces(source.checkpoint, made.selection))
-    read_folder(folder, visitors=[search])
-    if found := search.audit(decided.weighed.version.manifest.digest, 0).findings:
+    if given_away := auditor.give_away(folder, decided.weighed.version.derived):
+        what, place = given_away
         raise RefusedError(
-            f"the dossier of {decided.name} would give away what is held back: {search.explain(found[0])}",
-            place=found[0].place,
+            f"the dossier of {decided.name} would give away what is held back: {what}",
+            place=place,
             hint="Reword the texts of the plan (title, summary, `as`) so that they do not name it.",
         )
 

@@ -8,10 +8,10 @@ from weighbridge.errors import RecipeError
 from weighbridge.evidence.evaluate.engine import ModelSource
 from weighbridge.evidence.evaluate.likelihood import Document, parse_documents
 from weighbridge.evidence.record import Measurement
-from weighbridge.shell.engine.scoring import make_reference, weigh_likelihood, weigh_resources
+from weighbridge.shell.engine.scoring import DEFAULT_MAX_TOKENS, make_reference, weigh_likelihood, weigh_resources
 from weighbridge.shell.line.audit import AuditedVersion
 from weighbridge.shell.line.source import Source
-from weighbridge.shell.plan.model import LikelihoodProbe, Plan
+from weighbridge.shell.plan.model import LikelihoodPlan, Plan
 from weighbridge.shell.progress import Progress
 from weighbridge.shell.workspace import Workspace
 
@@ -46,7 +46,7 @@ class Scales:
         measured: dict[str, tuple[Measurement, ...]] = {version.name: () for version in versions}
         for probe in self.plan.weigh:
             found = (
-                self._likelihood(probe, versions) if isinstance(probe, LikelihoodProbe) else self._resources(versions)
+                self._likelihood(probe, versions) if isinstance(probe, LikelihoodPlan) else self._resources(versions)
             )
             for name, measurements in found.items():
                 measured[name] += measurements
@@ -63,7 +63,7 @@ class Scales:
         return WeighedVersion(version=version, evidence=evidence)
 
     def _likelihood(
-        self, probe: LikelihoodProbe, versions: tuple[AuditedVersion, ...]
+        self, probe: LikelihoodPlan, versions: tuple[AuditedVersion, ...]
     ) -> dict[str, tuple[Measurement, ...]]:
         reference = make_reference(
             ModelSource(path=self.source.checkpoint.root, kind="safetensors", digest=self.source.digest),
@@ -71,7 +71,7 @@ class Scales:
             self.workspace.likelihood,
             threads=self.threads,
             progress=self._positions("scoring the held-out text with the internal model"),
-            max_tokens_per_document=probe.max_tokens_per_document,
+            max_tokens_per_document=probe.max_tokens_per_document or DEFAULT_MAX_TOKENS,
         )
         return {
             version.name: weigh_likelihood(
@@ -107,7 +107,7 @@ class Scales:
         return show
 
 
-def _documents(probe: LikelihoodProbe) -> tuple[Document, ...]:
+def _documents(probe: LikelihoodPlan) -> tuple[Document, ...]:
     documents = parse_documents(probe.data.read_bytes(), file=str(probe.data))
     return documents[: probe.max_documents] if probe.max_documents else documents
 

@@ -10,7 +10,8 @@ from weighbridge.derive.make import Made
 from weighbridge.derive.withhold import Selection
 from weighbridge.dossier.release import HeldBackPart, HeldBackSummary
 from weighbridge.evidence.audit.held_back import HeldBack, Piece
-from weighbridge.shell.plan.model import HoldBack
+from weighbridge.shell.plan.model import HeldBack as HeldBackPlan
+from weighbridge.shell.plan.model import WithheldFiles, WithheldTensors
 
 MIN_STRING = 6
 """Shorter values (booleans, small numbers) are no secrets and occur everywhere."""
@@ -33,21 +34,24 @@ def kept_pieces(source: Checkpoint, selection: Selection) -> tuple[Piece, ...]:
     return (*_tensor_pieces(source, selection.tensors), *(_file_piece(source, file) for file in selection.files))
 
 
-def summary(plan: Sequence[HoldBack], source: Checkpoint, made: Made) -> HeldBackSummary:
+def summary(plan: Sequence[HeldBackPlan], source: Checkpoint, made: Made) -> HeldBackSummary:
     """Return what the public may know: the plan's own words for each part, with counts and sizes, never a name."""
     parts = [_part(item, source, made) for item in plan]
     return HeldBackSummary(parts=tuple(parts), left_out_files=len(made.selection.left_files))
 
 
-def _part(item: HoldBack, source: Checkpoint, made: Made) -> HeldBackPart:
-    if item.kind == "tensors":
+def _part(item: HeldBackPlan, source: Checkpoint, made: Made) -> HeldBackPart:
+    if isinstance(item, WithheldTensors):
+        kind = "tensors"
         sizes = [t.size_bytes for t in made.selection.withheld_tensors if fnmatchcase(t.name, item.pattern)]
-    elif item.kind == "files":
+    elif isinstance(item, WithheldFiles):
+        kind = "files"
         files = [file for file in made.selection.withheld_files if fnmatchcase(file, item.pattern)]
         sizes = [(source.root / file).stat().st_size for file in files]
     else:
+        kind = "metadata"
         sizes = [len(value.encode()) for value in _values(source, made.scrubbed)]
-    return HeldBackPart(description=item.description, kind=item.kind, count=len(sizes), size_bytes=sum(sizes))
+    return HeldBackPart(description=item.public_name, kind=kind, count=len(sizes), size_bytes=sum(sizes))
 
 
 def _tensor_pieces(source: Checkpoint, tensors: Sequence[Any]) -> Iterator[Piece]:

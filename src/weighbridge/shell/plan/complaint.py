@@ -44,15 +44,17 @@ def _validator() -> "Draft202012Validator":
 
 
 def schema_errors(document: Document) -> list[PlanError]:
-    """Return what the schema has against `document`, at most `MAX_ERRORS`, in the order of the file."""
+    """Return what the schema has against `document`, at most `MAX_ERRORS`."""
     found = list(islice(_validator().iter_errors(document.value), MAX_ERRORS))
     misspelt = {tuple(error.absolute_path) for error in found if error.validator == "additionalProperties"}
-    errors: list[PlanError] = []
+    errors: dict[tuple[str, str], PlanError] = {}
     for error in found:
         if error.validator in _CONSEQUENCES and tuple(error.absolute_path) in misspelt:
             continue
-        errors.extend(_explain(error, document))
-    return errors
+        for explained in islice(_explain(error, document), MAX_ERRORS):
+            # Each missing key is an error of its own, and each tells of all of them.
+            errors.setdefault((explained.place, explained.message), explained)
+    return list(errors.values())[:MAX_ERRORS]
 
 
 def _explain(error: "ValidationError", document: Document) -> Iterator[PlanError]:
@@ -62,7 +64,7 @@ def _explain(error: "ValidationError", document: Document) -> Iterator[PlanError
         schema: Mapping[str, Any] = error.schema  # type: ignore[assignment]  # `false` has no validators
         for key in instance:
             if key not in schema["properties"]:
-                yield _unknown_key(key, schema, document.place((*trail, key), key=True))
+                yield _unknown_key(key, _name(error), schema, document.place((*trail, key), key=True))
     elif error.validator == "pattern" and "propertyNames" in error.absolute_schema_path:
         message = (
             f"{shown(instance)} is not a version's name: lower-case letters, digits, '.', '_' and '-', "
@@ -73,15 +75,13 @@ def _explain(error: "ValidationError", document: Document) -> Iterator[PlanError
         yield PlanError(_sentence(error), place=document.place(trail))
 
 
-def _unknown_key(key: str, schema: Mapping[str, Any], place: str) -> PlanError:
-    where = str(schema.get("title", "plan")).lower()
+def _unknown_key(key: str, name: str, schema: Mapping[str, Any], place: str) -> PlanError:
     allowed = ", ".join(schema["properties"]) or "nothing"
     if key in schema.get("x-not-yet", ()):
-        message = f"{key!r} is a {where} that this version of Weighbridge cannot do yet; it can do {allowed}"
+        message = f"{key!r} is something that this version of Weighbridge cannot do yet; here it knows {allowed}"
         return PlanError(message, place=place, hint="Leave it out, or use a version that can do it.")
-    inside = "a plan" if where == "weighbridge release plan" else f"{where!r}"
     return PlanError(
-        f"unknown key {shown(key)} in {inside}{did_you_mean(key, schema['properties'])}",
+        f"unknown key {shown(key)} in {name}{did_you_mean(key, schema['properties'])}",
         place=place,
         hint=f"Allowed here: {allowed}.",
     )
@@ -118,9 +118,9 @@ def _sentence(error: "ValidationError") -> str:
             return _choice(name, schema, value)
         case "dependentRequired":
             pairs = [
-                f"{shown(key)} only together with {_listed(needs)}" for key, needs in limit.items() if key in value
+                f"`{key}` only goes together with {_listed(needs)}" for key, needs in limit.items() if key in value
             ]
-            return f"{name} has {', '.join(pairs)}"
+            return f"{name}: {', '.join(pairs)}"
     return f"{name} is not allowed: {error.message[:200]}"
 
 

@@ -1,0 +1,21 @@
+"""Run every benchmark, one after another: `python -m benchmarks [NAME ...]`."""
+
+import importlib
+import sys
+
+NAMES = ("startup", "read_hash_audit", "cast", "absence", "sign_verify")
+
+
+def main() -> int:
+    """Run the named benchmarks, or all; return the exit code."""
+    for name in sys.argv[1:] or NAMES:
+        if name not in NAMES:
+            sys.stderr.write(f"no benchmark {name!r}; there are {', '.join(NAMES)}\n")
+            return 2
+        print(f"\n## {name}\n", flush=True)
+        importlib.import_module(f"benchmarks.{name}").main()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

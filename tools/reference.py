@@ -1,0 +1,108 @@
+"""Write the generated pages of docs/reference from the code; `--check` says whether they are up to date."""
+
+import argparse
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from weighbridge.errors import WeighbridgeError
+from weighbridge.gate.stage import TRANSITIONS
+from weighbridge.shell.cli.main import EXIT_CODES, VERBS, build_parser
+from weighbridge.shell.plan import plan_schema
+
+REFERENCE = Path(__file__).resolve().parents[1] / "docs" / "reference"
+NOTE = "<!-- Written by tools/reference.py; change the code and run `make docs`. -->\n\n"
+WIDTH = 100
+
+
+def pages() -> dict[str, str]:
+    """Return every generated page by file name."""
+    return {
+        "command-line.md": NOTE + "\n".join(command_line()) + "\n",
+        "plan.md": NOTE + "\n".join(plan()) + "\n",
+        "plan.schema.json": json.dumps(plan_schema(), indent=2, ensure_ascii=False) + "\n",
+        "errors.md": NOTE + "\n".join(errors()) + "\n",
+        "stages.md": NOTE + "\n".join(stages()) + "\n",
+    }
+
+
+def command_line() -> Iterator[str]:
+    """Yield the page of the command line: `--help` of every verb, word for word."""
+    yield from ("# The command line", "", f"{EXIT_CODES[0].upper()}{EXIT_CODES[1:]}.", "")
+    parser = build_parser()
+    yield from ("```text", parser.format_help().rstrip(), "```", "")
+    [verbs] = [action for action in parser._actions if isinstance(action, argparse._SubParsersAction)]
+    for name in VERBS:
+        yield from (f"## weighbridge {name}", "", "```text", verbs.choices[name].format_help().rstrip(), "```", "")
+
+
+def plan() -> Iterator[str]:
+    """Yield the page of the release plan: every field of its schema."""
+    schema = plan_schema()
+    yield from ("# The release plan", "", str(schema.get("description", "")), "")
+    yield "The schema itself is [plan.schema.json](plan.schema.json); an editor that knows JSON Schema completes by it."
+    yield from ("", "## Fields", "", *_fields(schema))
+    for name, definition in schema["$defs"].items():
+        if "properties" in definition:
+            yield from ("", f"## {definition.get('title', name)}", "", str(definition.get("description", "")), "")
+            yield from _fields(definition)
+
+
+def _fields(schema: dict[str, Any]) -> Iterator[str]:
+    yield "| field | | what it is |"
+    yield "|---|---|---|"
+    required = set(schema.get("required", ()))
+    for name, field in schema["properties"].items():
+        facts = "required" if name in required else f"default `{field['default']}`" if "default" in field else ""
+        choices = f" One of {', '.join(f'`{value}`' for value in field['enum'])}." if "enum" in field else ""
+        text = str(field.get("description") or field.get("title") or "See below.") + choices
+        yield f"| `{name}` | {facts} | {text.replace('|', '&#124;')} |"
+
+
+def errors() -> Iterator[str]:
+    """Yield the page of the errors: the tree, and what each means."""
+    yield from ("# Errors", "", "With `--json` an error is a document with `error`, `message`, `place`, `hint`.", "")
+    yield from ("| error | what it means | exit code |", "|---|---|---|")
+    for error, depth in _tree(WeighbridgeError, 0):
+        from weighbridge.errors import InputError
+
+        code = 2 if issubclass(error, InputError) else 1
+        indent = "&nbsp;" * 4 * depth
+        yield f"| {indent}`{error.__name__}` | {(error.__doc__ or '').strip().splitlines()[0]} | {code} |"
+
+
+def _tree(error: type[WeighbridgeError], depth: int) -> Iterator[tuple[type[WeighbridgeError], int]]:
+    yield error, depth
+    for child in error.__subclasses__():
+        yield from _tree(child, depth + 1)
+
+
+def stages() -> Iterator[str]:
+    """Yield the page of the stages: the table of moves."""
+    yield from ("# Stages", "", "| from | to | needs |", "|---|---|---|")
+    for stage, moves in TRANSITIONS.items():
+        for target, needs in moves.items():
+            yield f"| {stage} | {target} | {needs} |"
+        if not moves:
+            yield f"| {stage} | nowhere | |"
+
+
+def main() -> int:
+    """Write the pages, or say which differ; return the exit code."""
+    check = "--check" in sys.argv[1:]
+    stale = [name for name, text in pages().items() if not _same(REFERENCE / name, text)]
+    for name in stale if not check else ():
+        (REFERENCE / name).write_text(pages()[name], encoding="utf-8")
+    if check and stale:
+        sys.stderr.write(f"out of date: {', '.join(stale)}; run `make docs`\n")
+    return int(check and bool(stale))
+
+
+def _same(path: Path, text: str) -> bool:
+    return path.is_file() and path.read_text(encoding="utf-8") == text
+
+
+if __name__ == "__main__":
+    sys.exit(main())
