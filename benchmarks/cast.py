@@ -1,13 +1,12 @@
 """Casting a 2 GiB fp32 checkpoint to bf16 with its manifest, against `cp` of the input plus one hash of it.
 
 The peer does less: it reads the bytes, writes them and hashes them, and converts nothing. Both run in child processes,
-interleaved, with the input in the page cache; the best of three rounds counts. Peak memory is the child's maximum
-resident set less that of a child that only imports what the cast needs.
+interleaved, with the input in the page cache; the best of three rounds counts. Peak memory is what the child read of
+itself (VmHWM) at its end, less the same of a child that only imports what the cast needs. (`ru_maxrss` would not do: a
+child takes over the peak of its parent.)
 """
 
 import json
-import os
-import resource
 import shutil
 import subprocess
 import sys
@@ -30,6 +29,9 @@ from weighbridge.derive.sanitise import sanitise
 from weighbridge.derive.recipe import WithholdStep
 from weighbridge.derive.withhold import select
 from weighbridge.shell.executor import LocalExecutor
+def peak():
+    lines = Path("/proc/self/status").read_text().splitlines()
+    print(next(line.split()[1] for line in lines if line.startswith("VmHWM")))
 """
 CAST = (
     IMPORT
@@ -39,6 +41,7 @@ with LocalExecutor(int(sys.argv[3])) as executor:
     out = Path(sys.argv[2]); out.mkdir()
     done = sanitise(source, select(source, WithholdStep()), out, dtype="BF16", scrub=None, executor=executor)
     assert done.manifest.digest
+peak()
 """
 )
 
@@ -57,21 +60,13 @@ def make_checkpoint(folder: Path) -> Path:
 
 
 def timed(arguments: list[str], out: Path) -> tuple[float, int]:
-    """Return wall seconds and peak resident bytes of one child; `out` is removed before and after."""
+    """Return wall seconds of one child, and the peak resident bytes that it prints; `out` is removed before and after."""
     shutil.rmtree(out, ignore_errors=True)
     began = time.perf_counter()
-    child = subprocess.Popen(arguments, stdout=subprocess.DEVNULL)
-    _, status, usage = os.wait4(child.pid, 0)
+    done = subprocess.run(arguments, check=True, capture_output=True, text=True)
     seconds = time.perf_counter() - began
-    child.returncode = os.waitstatus_to_exitcode(status)
-    if child.returncode:
-        raise SystemExit(f"{arguments[:3]} ended with {child.returncode}")
     shutil.rmtree(out, ignore_errors=True)
-    return seconds, _peak(usage)
-
-
-def _peak(usage: resource.struct_rusage) -> int:
-    return usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+    return seconds, int(done.stdout) * 1024 if done.stdout.strip().isdigit() else 0
 
 
 def main() -> None:
@@ -87,14 +82,14 @@ def main() -> None:
     }
     try:
         runs = [{name: timed(command, out) for name, command in commands.items()} for _ in range(ROUNDS)]
-        idle = timed([sys.executable, "-c", IMPORT], out)[1]
+        idle = timed([sys.executable, "-c", IMPORT + "\npeak()"], out)[1]
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     best = {name: min(run[name][0] for run in runs) for name in commands}
     floor = best["cp + openssl dgst -sha256"]
     result = {}
     for name, seconds in best.items():
-        peak = min(run[name][1] for run in runs) - idle
+        peak = max(min(run[name][1] for run in runs) - idle, 0)
         print(f"{name:28} {seconds:6.2f} s   ratio {seconds / floor:5.2f}   memory {peak / 2**20:6.0f} MiB")
         result[name] = {"seconds": round(seconds, 3), "ratio": round(seconds / floor, 3), "peak_bytes": peak}
     largest = ROWS * COLUMNS * 4

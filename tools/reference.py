@@ -1,6 +1,7 @@
 """Write the generated pages of docs/reference from the code; `--check` says whether they are up to date."""
 
 import argparse
+import os
 import json
 import sys
 from collections.abc import Iterator
@@ -14,7 +15,7 @@ from weighbridge.shell.plan import plan_schema
 
 REFERENCE = Path(__file__).resolve().parents[1] / "docs" / "reference"
 NOTE = "<!-- Written by tools/reference.py; change the code and run `make docs`. -->\n\n"
-WIDTH = 100
+WIDTH = "100"
 
 
 def pages() -> dict[str, str]:
@@ -91,6 +92,7 @@ def stages() -> Iterator[str]:
 
 def main() -> int:
     """Write the pages, or say which differ; return the exit code."""
+    os.environ["COLUMNS"] = WIDTH  # argparse wraps by it
     check = "--check" in sys.argv[1:]
     stale = [name for name, text in pages().items() if not _same(REFERENCE / name, text)]
     for name in stale if not check else ():

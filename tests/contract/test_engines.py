@@ -347,6 +347,22 @@ class TestChild:
         assert time.monotonic() - start < 10
         assert _ended(int((tmp_path / "pid").read_text()))
 
+    @pytest.mark.parametrize(
+        ("patient", "given", "policy"), [(True, "", "PASSIVE"), (False, "", ""), (True, "ACTIVE", "ACTIVE")]
+    )
+    def test_patient_threads_sleep_unless_the_user_says_otherwise(
+        self, module: Path, monkeypatch: pytest.MonkeyPatch, patient: bool, given: str, policy: str
+    ) -> None:
+        monkeypatch.delenv("OMP_WAIT_POLICY", raising=False)
+        if given:
+            monkeypatch.setenv("OMP_WAIT_POLICY", given)
+        module.write_text(
+            "import json, os\nprint(json.dumps([os.environ.get(k, '') for k in "
+            "('OMP_WAIT_POLICY', 'OMP_NUM_THREADS', 'HF_HUB_OFFLINE')]).replace('[', '{\"e\":[') + '}')\n"
+        )
+        with self.start(patient=patient) as child:
+            assert list(child.messages()) == [{"e": [policy, "1", "1"]}]
+
     def test_a_message_that_is_none_is_an_error(self, module: Path) -> None:
         module.write_text("print('hello')\n")
         with self.start() as child, pytest.raises(EngineError, match="unreadable answer"):

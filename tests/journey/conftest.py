@@ -40,7 +40,7 @@ class Released:
 def released(tmp_path_factory: pytest.TempPathFactory) -> Released:
     """Return the released example, in a folder of its own, with a signing key of its own."""
     folder = tmp_path_factory.mktemp("journey")
-    example = folder / "smollm2"
+    example = folder / "examples" / "smollm2"
     ignored = shutil.ignore_patterns("checkpoints", ".weighbridge", "hub", "download", "__pycache__")
     shutil.copytree(EXAMPLE, example, ignore=ignored)
     # The download is pinned by hash and shared with `make demo`, so that it happens once.

@@ -130,12 +130,7 @@ class _Pass:
             before = os.fstat(descriptor)
             state = hashlib.sha256()
             self._blocks(name, descriptor, before.st_size, state, buffers)
-            # By descriptor: was it written to? By path: was another file put in its place?
-            for after in (os.fstat(descriptor), os.stat(path)):  # noqa: PTH116
-                if _identity(after) != _identity(before):
-                    raise ChangedError("the file changed while it was being read", place=name)
-        except OSError as cause:
-            raise unreadable(cause, name) from cause
+            _check_unchanged(before, descriptor, path, name)
         finally:
             os.close(descriptor)
         return FileEntry(path=PurePosixPath(name), size_bytes=before.st_size, sha256=state.hexdigest())
@@ -182,10 +177,23 @@ def _fill(descriptor: int, block: memoryview, position: int, name: str) -> None:
     """Read exactly `block` from `position`; unlike a map, a file that shrank is an error here, not a signal."""
     done = 0
     while done < len(block):
-        count = os.preadv(descriptor, [block[done:]], position + done)
+        try:
+            count = os.preadv(descriptor, [block[done:]], position + done)
+        except OSError as cause:
+            raise unreadable(cause, name) from cause
         if not count:
             raise ChangedError("the file became shorter while it was being read", place=name)
         done += count
+
+
+def _check_unchanged(before: os.stat_result, descriptor: int, path: str, name: str) -> None:
+    """By descriptor: was it written to? By path: was it removed, or another file put in its place?"""
+    try:
+        unchanged = _identity(before) == _identity(os.fstat(descriptor)) == _identity(os.stat(path))  # noqa: PTH116
+    except OSError:
+        unchanged = False
+    if not unchanged:
+        raise ChangedError("the file changed while it was being read", place=name)
 
 
 def _identity(status: os.stat_result) -> tuple[int, ...]:

@@ -72,16 +72,30 @@ class TensorFile:
             CheckpointError: if the tensor lies outside the file.
             ChangedError: if the file has become shorter.
         """
+        for start in range(0, entry.size_bytes, block_bytes):
+            with self.block(entry, start, block_bytes) as block:
+                yield block
+
+    @contextlib.contextmanager
+    def block(self, entry: TensorEntry, start: int, block_bytes: int = BLOCK_BYTES) -> Iterator[memoryview]:
+        """Lend the bytes of a tensor from `start` on; their pages are given back when the `with` block is left.
+
+        Blocks may be lent to several threads at once. Work on each inside its own `with`: pages that are touched after
+        they were given back stay resident.
+
+        Raises:
+            CheckpointError: if the tensor lies outside the file.
+            ChangedError: if the file has become shorter.
+        """
         if entry.end > self.size_bytes:
             raise CheckpointError(
                 f"its bytes end at {entry.end:,}, but the file at {self.size_bytes:,}",
                 place=f"{self._place}: tensor {quoted(entry.name)}",
             )
-        for start in range(entry.offset, entry.end, block_bytes):
-            self._check_length()
-            end = min(start + block_bytes, entry.end)
-            yield self._view[start:end]
-            self._give_back(start, end)
+        self._check_length()
+        first, last = entry.offset + start, min(entry.offset + start + block_bytes, entry.end)
+        yield self._view[first:last]
+        self._give_back(first, last)
 
     def whole(self, entry: TensorEntry) -> memoryview:
         """Return a read-only view of all bytes of a tensor, without copying.

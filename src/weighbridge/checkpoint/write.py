@@ -65,7 +65,10 @@ class AtomicFile:
         Raises:
             WorkspaceError: if the disk is full or writing fails.
         """
-        view = memoryview(data).cast("B")
+        view = memoryview(data)
+        if not view.nbytes:
+            return
+        view = view.cast("B")
         for start in range(0, len(view), _PIECE_BYTES):
             piece = view[start : start + _PIECE_BYTES]
             self._hash(piece)

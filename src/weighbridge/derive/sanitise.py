@@ -125,17 +125,25 @@ def _write_shard(
         for file, group in _by_file(tensors):
             with TensorFile(root / file) as opened:
                 for tensor in group:
-                    target = cast_entry(tensor, dtype)[0]
-                    convert = converter(tensor.dtype, target, tensor.name) if target != tensor.dtype else _unchanged
-                    blocks = opened.blocks(tensor, BLOCK_BYTES)
-                    writer.write(tensor.name, executor.stream(convert, blocks, ahead=executor.workers + 1))
+                    writer.write(tensor.name, _blocks(opened, tensor, cast_entry(tensor, dtype)[0], executor))
                     if on_bytes:
                         on_bytes(tensor.size_bytes)
         return replace(writer.close(), path=PurePosixPath(path.name))
 
 
-def _unchanged(block: memoryview) -> memoryview:
-    return block
+def _blocks(
+    opened: TensorFile, tensor: TensorEntry, target: str, executor: Executor
+) -> Iterator[memoryview | bytes]:
+    """Return the blocks of a tensor as `target`; conversion runs ahead of the writing."""
+    if target == tensor.dtype:
+        return opened.blocks(tensor, BLOCK_BYTES)
+    convert = converter(tensor.dtype, target, tensor.name)
+
+    def convert_at(start: int) -> memoryview | bytes:
+        with opened.block(tensor, start, BLOCK_BYTES) as block:
+            return convert(block)
+
+    return executor.stream(convert_at, range(0, tensor.size_bytes, BLOCK_BYTES), ahead=executor.workers + 1)
 
 
 def _by_file(tensors: Sequence[TensorEntry]) -> Iterator[tuple[str, list[TensorEntry]]]:

@@ -248,7 +248,7 @@ def run_commands(record: ReleaseRecord, *, folder: str = "") -> tuple[Command, .
             Command(
                 title="As an OpenAI-compatible endpoint, verified first",
                 language="sh",
-                text=f"weighbridge run {shlex.quote(record.reference)} --key {PUBLIC_KEY_NAME}",
+                text=f"weighbridge run {shlex.quote(folder)} --key {PUBLIC_KEY_NAME}",
             ),
             Command(
                 title="With llama.cpp",

@@ -33,6 +33,7 @@ _NAMES: Mapping[str, tuple[str, ...]] = {
 _SIZES = ((1e12, "TB"), (1e9, "GB"), (1e6, "MB"), (1e3, "kB"))
 _COUNTS = ((1e12, "T"), (1e9, "B"), (1e6, "M"), (1e3, "K"))
 _BYTE_UNITS = ("B", "byte", "bytes")
+_UNIT_WORDS = {"token/s": "tokens/s", "tokens_per_second": "tokens/s", "nat": "nats", "nat/token": "nats"}
 _PLAIN_UNITS = ("", "1", "ratio", "fraction", "count", "findings")
 
 
@@ -130,9 +131,7 @@ def value_text(value: float, unit: str, interval: Interval | None = None) -> str
 
 def unit_words(unit: str) -> str:
     """Return a unit as people write it."""
-    return {"tokens/s": "tokens/s", "tokens_per_second": "tokens/s", "nat": "nats", "nats/token": "nats"}.get(
-        unit, unit.replace("_", " ")
-    )
+    return _UNIT_WORDS.get(unit, unit.replace("_", " "))
 
 
 def as_fraction(item: Measurement) -> Measurement:
@@ -146,20 +145,19 @@ def measurement_text(item: Measurement | None) -> str:
     """Return a measurement as shown in a table, or `not measured`."""
     if item is None:
         return NOT_MEASURED
-    if measure_words(item.measure) == MEASURE_WORDS["top1_agreement"]:
+    if measure_words(item.measure).endswith("agreement"):
         item = as_fraction(item)
     return value_text(item.value, item.unit, item.interval)
 
 
 def items_text(item: Measurement) -> str:
     """Return what a measurement rests on: `2,292 positions in 24 documents`; empty where it is exact."""
-    counts = {
-        name: item.context.get(name) for name in ("positions", "documents") if isinstance(item.context.get(name), int)
-    }
-    if counts:
-        return " in ".join(f"{number_text(count)} {name}" for name, count in counts.items() if count is not None)
     if item.n is None:
         return ""
+    clusters = item.context.get("clusters")
+    if isinstance(clusters, int):
+        documents = f"{number_text(clusters)} document{'s' * (clusters != 1)}"
+        return documents if item.n == clusters else f"{number_text(item.n)} positions in {documents}"
     return f"{number_text(item.n)} {'run' if 'speed' in measure_words(item.measure) else 'item'}{'s' * (item.n != 1)}"
 
 
@@ -168,22 +166,41 @@ def percent_text(confidence: float) -> str:
     return f"{confidence * 100:.4g} %"
 
 
-def coverage_text(coverage: Mapping[str, Any]) -> tuple[str, ...]:
-    """Return what an audit looked at, one phrase an entry: `2,292 patterns searched`, `105.5 MB bytes read`."""
-    phrases = []
-    for key, value in coverage.items():
-        words = key.replace("_", " ")
-        if isinstance(value, bool):
-            phrases.append(f"{words}: {'yes' if value else 'no'}")
-        elif isinstance(value, int | float):
-            is_size = "bytes" in key
-            shown = size_text(value) if is_size else number_text(value)
-            phrases.append(f"{words.replace('size bytes', 'size').replace('bytes ', '')}: {shown}")
-        elif isinstance(value, str):
-            phrases.append(f"{words}: {value}")
-        elif isinstance(value, list | tuple | set | dict):
-            phrases.append(f"{words}: {len(value)}")
-    return tuple(phrases)
+# What a reader wants to know first of a search for what is held back, in their words.
+_COVERAGE_WORDS = {
+    "bytes_scanned": "read",
+    "bytes_held_back": "of held-back content sought",
+    "regions": "regions of it sought",
+    "tensor_names_compared": "tensor names compared",
+    "texts_searched": "names and texts sought",
+}
+_SHORTFALLS = {
+    "pieces_not_searchable": "pieces too uniform to be sought",
+    "texts_not_searched": "texts too short to be sought",
+    "findings_not_listed": "findings not listed",
+}
+
+
+def coverage_text(coverage: Mapping[str, Any]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return what an audit looked at in phrases: what matters first (shortfalls among it), then everything else."""
+    known = {**_COVERAGE_WORDS, **_SHORTFALLS}
+    first = [key for key in known if coverage.get(key) or (key in coverage and key not in _SHORTFALLS)]
+    rest = [key for key in coverage if key not in first]
+    if not first:
+        first, rest = rest, []
+    return (
+        tuple(f"{_coverage_value(key, coverage[key])} {known[key]}" for key in first if key in known)
+        or tuple(f"{key.replace('_', ' ')}: {_coverage_value(key, coverage[key])}" for key in first),
+        tuple(f"{key.replace('_', ' ')}: {_coverage_value(key, coverage[key])}" for key in rest),
+    )
+
+
+def _coverage_value(key: str, value: Any) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, int | float):
+        return size_text(value) if "bytes" in key else number_text(value)
+    return str(len(value)) if isinstance(value, list | tuple | set | dict) else str(value)
 
 
 def recipe_text(step: Mapping[str, Any]) -> str:
@@ -193,13 +210,20 @@ def recipe_text(step: Mapping[str, Any]) -> str:
     words = {
         "withhold": "what is held back is left out",
         "cast": f"weights cast to {step.get('dtype', '?')}",
-        "gguf": f"exported to GGUF as {step.get('type', '?')}{engine}",
+        "gguf": f"exported to GGUF as {step.get('type', '?')}{engine}{_fallback(step)}",
         "sanitise": "private metadata removed",
     }
     if name in words:
         return words[name]
     rest = ", ".join(f"{key} {value}" for key, value in step.items() if key != "step")
     return f"{name} ({rest})" if rest else name
+
+
+def _fallback(step: Mapping[str, Any]) -> str:
+    count = step.get("fallback_tensors")
+    if not isinstance(count, int) or not count:
+        return ""
+    return f"; {number_text(count)} tensor{'s' * (count != 1)} whose rows do not fit that type got another one"
 
 
 def step_parameters(step: Mapping[str, Any]) -> str:

@@ -81,7 +81,8 @@ class Measurement:
         n: how many independent items the value rests on (positions, samples); None where it is exact.
         interval: present where the value is sampled.
         comparison: absolute, or against `baseline`.
-        baseline: digest of what it is compared with; None if absolute.
+        baseline: digest of what it is compared with. An absolute number has one if it is itself about two models, as
+            a KL divergence is; otherwise None.
         data: digest of the data that it was measured on; None if there is none.
         seed: seed of any randomness.
         context: enough to run it again: engine, package versions, thread count, machine.
@@ -104,8 +105,8 @@ class Measurement:
     def __post_init__(self) -> None:
         if not math.isfinite(self.value):
             raise ValueError(f"{self.measure}: a measurement must be finite, not {self.value}")
-        if (self.baseline is None) != (self.comparison is Comparison.ABSOLUTE):
-            raise ValueError(f"{self.measure}: a comparison needs a baseline, an absolute value has none")
+        if self.baseline is None and self.comparison is not Comparison.ABSOLUTE:
+            raise ValueError(f"{self.measure}: a {self.comparison} needs a baseline")
 
     def to_json(self) -> dict[str, Any]:
         """Return a JSON form, `from_json` reads it back."""

@@ -67,13 +67,17 @@ def _not_measured(rule: Rule, reason: str, remedy: str) -> Answer:
 
 def _answer_measure(rule: MeasureRule, evidence: Evidence) -> Answer:
     bound = rule.bound
-    baseline = evidence.source if rule.versus else None
+    # A number such as a KL divergence is about two models without being a ratio or difference of theirs.
+    baselines = (evidence.source,) if rule.versus else (None, evidence.source)
     found = [m for m in evidence.measurements if m.measure == rule.measure and m.comparison is bound.comparison]
-    counting = [m for m in found if m.subject == evidence.subject and m.baseline == baseline]
+    counting = [m for m in found if m.subject == evidence.subject and m.baseline in baselines]
     if not counting:
         return _not_measured(rule, *_why_absent(rule, evidence, found))
-    # Evidence holds at most one record for this key.
-    measurement = counting[0]
+    answers = [_answer_one(rule, measurement) for measurement in counting]
+    return next((answer for answer in answers if answer.outcome is not Outcome.MET), answers[0])
+
+
+def _answer_one(rule: MeasureRule, measurement: Measurement) -> Answer:
     unfit = _why_unfit(rule, measurement)
     return _not_measured(rule, *unfit) if unfit else _weigh(rule, measurement)
 

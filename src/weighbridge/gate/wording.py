@@ -1,5 +1,7 @@
 """Rules, numbers and ways out in words that a person would use; pure text, no decision."""
 
+from decimal import Decimal
+
 from weighbridge.evidence.record import Comparison, Interval
 
 _NAMES = {
@@ -8,6 +10,7 @@ _NAMES = {
     "top_1_agreement": "top-1 agreement",
 }
 _UNIT_SUFFIXES = {"_bytes": "bytes", "_ms": "ms", "_tokens_per_second": "tokens per second"}
+_LEAST_FIXED = 1e-7
 _POSITIONS = ("perplexity", "kl_divergence", "top1_agreement", "top_1_agreement")
 
 
@@ -35,14 +38,19 @@ def samples_name(measure: str) -> str:
 def number(value: float, *, digits: int = 4) -> str:
     """Return a number for reading: thousands grouped, at least two decimals where it has a fraction.
 
-    >>> number(1.1), number(0.5), number(1234567), number(0.00123456), number(1.0456789)
-    ('1.10', '0.50', '1,234,567', '0.001235', '1.046')
+    >>> number(1.1), number(0.5), number(1234567), number(0.00123456), number(1.0456789), number(1.00002), number(9e-5)
+    ('1.10', '0.50', '1,234,567', '0.001235', '1.046', '1.0000', '0.00009')
     """
     if value == int(value) and abs(value) < 1e15:
         return f"{int(value):,}"
     if round(value, 2) == value:
         return f"{value:,.2f}"
-    return f"{value:,.1f}" if 1000 <= abs(value) < 1e15 else f"{value:.{digits}g}"
+    if 1000 <= abs(value) < 1e15:
+        return f"{value:,.1f}"
+    text = f"{value:.{digits}g}"
+    if "e-" in text and abs(value) >= _LEAST_FIXED:
+        return f"{Decimal(text):f}"
+    return text if "." in text or "e" in text else f"{value:.{digits}f}"
 
 
 def number_apart(value: float, other: float) -> str:

@@ -3,13 +3,12 @@
 import base64
 import hashlib
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from importlib import resources
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from weighbridge.checkpoint.manifest import relative_path
 from weighbridge.dossier.card import Command, run_commands, verify_commands
 from weighbridge.dossier.figure import (
     NOT_MEASURED,
@@ -27,58 +26,17 @@ from weighbridge.dossier.figure import (
     value_text,
 )
 from weighbridge.dossier.release import AnswerView, HeldBackSummary, ReleaseRecord, VerdictView
-from weighbridge.evidence.record import Comparison, Measurement
-from weighbridge.hub.chart import Axis, Point, Reference, scatter, strip
+from weighbridge.evidence.record import Audit, Comparison
+from weighbridge.hub.chart import strip
+from weighbridge.hub.family import Family, VersionView, source_bytes, state
+from weighbridge.hub.family_chart import quality_charts, tick_size
 
 if TYPE_CHECKING:
     from markupsafe import Markup
 
+__all__ = ["Family", "VersionView", "render_page"]
+
 _FIRST_LIMIT = re.compile(r"\b(no higher|no lower|at most|at least)\b(?P<rest>[^;]*)")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class VersionView:
-    """One version on the page.
-
-    Attributes:
-        record: what its dossier states.
-        published: whether the hub holds it.
-        path: its folder, relative to the page; empty if it was not published.
-        reused: whether its bytes were taken from an earlier run.
-    """
-
-    record: ReleaseRecord
-    published: bool
-    path: str = ""
-    reused: bool = False
-
-    def __post_init__(self) -> None:
-        if self.path:
-            relative_path(self.path)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Family:
-    """Everything that the page shows.
-
-    Attributes:
-        model: `owner/family`.
-        title, summary: the releaser's words.
-        source: facts of the internal model: `digest`, `architecture` (JSON form), `size_bytes`; each may be absent.
-        versions: published and refused ones, in the order in which to show them.
-        held_back: what no version contains.
-        key_fingerprint: of the publisher's public key; empty if nothing is signed.
-        generated_with: for example `Weighbridge 0.1.0`.
-    """
-
-    model: str
-    title: str
-    summary: str = ""
-    source: Mapping[str, Any] = field(default_factory=dict)
-    versions: tuple[VersionView, ...] = ()
-    held_back: HeldBackSummary = field(default_factory=HeldBackSummary)
-    key_fingerprint: str = ""
-    generated_with: str = ""
 
 
 def render_page(family: Family) -> str:
@@ -96,7 +54,7 @@ def render_page(family: Family) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"size": _size, "count": _count, "number": number_text, "when": _when}
+    environment.filters |= {"size": _size, "count": _count, "number": number_text, "when": _when, "code": _code}
     script = _asset("page.js")
     return environment.get_template("release.html.j2").render(
         family=family,
@@ -107,7 +65,7 @@ def render_page(family: Family) -> str:
         columns=_COLUMNS,
         source_row=_source_row(family),
         versions=[_shown(view, index) for index, view in enumerate(family.versions)],
-        charts=_charts(family),
+        charts=quality_charts(family),
         methods=_methods(family),
     )
 
@@ -116,8 +74,15 @@ def _asset(name: str) -> str:
     return resources.files("weighbridge.hub").joinpath("templates", name).read_text(encoding="utf-8")
 
 
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
+def _code(text: str) -> "Markup":
+    """Return `text` escaped, what stands between backticks set as code."""
+    from markupsafe import Markup, escape
+
+    parts = text.split("`")
+    if len(parts) % 2 == 0:
+        return escape(text)
+    code = Markup("<code>{}</code>")
+    return Markup("").join(code.format(part) if index % 2 else escape(part) for index, part in enumerate(parts))
 
 
 def _size(value: object) -> str:
@@ -135,11 +100,11 @@ def _hero_facts(family: Family) -> list[tuple[str, str, str]]:
     """Return label, figure and note of the few numbers that sum the family up."""
     architecture = family.source.get("architecture") or {}
     published = [view for view in family.versions if view.published]
-    refused = sum(_state(view)[0] == "refused" for view in family.versions)
+    refused = sum(state(view)[0] == "refused" for view in family.versions)
     note = f"{refused} refused by the gate" if refused else "none refused by the gate"
     held = family.held_back
     facts = [
-        ("Internal model", _size(_source_bytes(family)), f"{_count(architecture.get('parameters'))} parameters"),
+        ("Internal model", _size(source_bytes(family)), f"{_count(architecture.get('parameters'))} parameters"),
         ("Held back", size_text(held.size_bytes), _held_words(held)),
         ("Open versions", f"{len(published)} of {len(family.versions)}", note),
     ]
@@ -154,12 +119,7 @@ def _hero_facts(family: Family) -> list[tuple[str, str, str]]:
 def _held_words(held: HeldBackSummary) -> str:
     if not held.parts:
         return "nothing named in the plan"
-    return "in 1 part, absent from every version" if len(held.parts) == 1 else f"in {len(held.parts)} parts"
-
-
-def _source_bytes(family: Family) -> float | None:
-    size = family.source.get("size_bytes") or (family.source.get("architecture") or {}).get("load_bytes")
-    return float(size) if isinstance(size, int | float) else None
+    return "in 1 part" if len(held.parts) == 1 else f"in {len(held.parts)} parts"
 
 
 # Family table
@@ -178,7 +138,7 @@ _COLUMNS = (
 
 def _source_row(family: Family) -> list[str]:
     facts = family.source.get("architecture") or {}
-    known = [_size(_source_bytes(family)), _count(facts.get("parameters")), _size(facts.get("load_bytes"))]
+    known = [_size(source_bytes(family)), _count(facts.get("parameters")), _size(facts.get("load_bytes"))]
     return [*known, _size(facts.get("cache_bytes_per_1000_tokens")), "1", "0", "100 %", ""]
 
 
@@ -224,7 +184,7 @@ class _Version:
     explanation: str
     answers: Sequence[_Answer]
     recipe: Sequence[tuple[str, str]]
-    audits: Sequence[tuple[str, str, str, Sequence[str]]]
+    audits: Sequence[tuple[str, str, str, tuple[Sequence[str], Sequence[str]]]]
     run: Sequence[Command]
     verify: Sequence[Command]
 
@@ -232,19 +192,9 @@ class _Version:
 _TONES = {"met": ("met", "✓"), "not met": ("refused", "✕"), "not measured": ("unknown", "?")}
 
 
-def _state(view: VersionView) -> tuple[str, str, str]:
-    """Return tone, icon and words of where a version stands."""
-    decision = view.record.decision
-    if decision is None:
-        return "unknown", "?", "not decided"
-    if not decision.passed:
-        return "refused", "✕", "refused"
-    return ("met", "✓", f"{decision.stage}") if view.published else ("unknown", "?", "passed, not published")
-
-
 def _shown(view: VersionView, index: int) -> _Version:
     record = view.record
-    tone, icon, state = _state(view)
+    tone, icon, words = state(view)
     decision = record.decision
     folder = view.path or f"./{record.version}"
     return _Version(
@@ -255,7 +205,7 @@ def _shown(view: VersionView, index: int) -> _Version:
         path=view.path,
         tone=tone,
         icon=icon,
-        state=state,
+        state=words,
         row=_version_row(record),
         decision=decision,
         explanation=_explanation(decision, published=view.published),
@@ -281,7 +231,7 @@ def _explanation(decision: VerdictView | None, *, published: bool) -> str:
     return f"{unmet} of {total} rules {verb} not met for the stage {decision.stage}, so it stays in."
 
 
-def _audit(audit: Any) -> tuple[str, str, str, Sequence[str]]:
+def _audit(audit: Audit) -> tuple[str, str, str, tuple[Sequence[str], Sequence[str]]]:
     found = len(audit.findings)
     tone, words = ("met", "nothing found") if not found else ("refused", f"{found} finding{'s' if found > 1 else ''}")
     return tone, f"{audit.probe} {audit.probe_version}", words, coverage_text(audit.coverage)
@@ -315,7 +265,7 @@ def _answer(answer: AnswerView) -> _Answer:
 def limit_text(limit: float, unit: str) -> str:
     """Return a limit as a person wrote it: `1.10`, `0.10 nats`, `200 MB`, not with made-up digits."""
     if unit in ("B", "byte", "bytes"):
-        return _tick_size(limit)
+        return tick_size(limit)
     factor, tail = (100.0, " %") if unit == "fraction" else (1.0, "" if unit in ("", "1") else f" {unit_words(unit)}")
     shown = limit * factor
     places = 0 if shown == round(shown) else 2 if shown == round(shown, 2) else None
@@ -341,116 +291,6 @@ def is_upper(rule: str) -> bool:
         return True
     flipped = re.match(r"[^,]*\bbelow the source", found["rest"]) is not None
     return (found[1] in ("at most", "no higher")) != flipped
-
-
-# Charts
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Chart:
-    """One measure against size, drawn for a wide and for a narrow screen."""
-
-    caption: str
-    wide: "Markup"
-    narrow: "Markup"
-
-
-_LOGARITHMIC_FROM = 4.0
-"""Sizes that span more than this factor are drawn by logarithm, or the small versions would lie on one heap."""
-
-
-def _charts(family: Family) -> list[_Chart]:
-    """Return a chart of each measure that at least one version has."""
-    return [
-        chart
-        for measure, comparison, title, axis_title, level in (
-            ("perplexity", Comparison.RATIO, "Perplexity ratio", "perplexity ÷ internal model’s", 1.0),
-            ("kl_divergence", None, "KL divergence", "KL divergence, nats", None),
-        )
-        if (chart := _chart(family, measure, comparison, title, axis_title, level)) is not None
-    ]
-
-
-def _chart(
-    family: Family, measure: str, comparison: Comparison | None, title: str, axis_title: str, level: float | None
-) -> _Chart | None:
-    pairs = [(view, find(view.record, measure, comparison)) for view in family.versions]
-    measured = [(view, item) for view, item in pairs if item is not None]
-    if not measured:
-        return None
-    names = _short_names([view.record.version for view, _ in measured])
-    points = [_point(view, item, name) for (view, item), name in zip(measured, names, strict=True)]
-    values = [point.y for point in points]
-    # A ratio is compared with 1, which a straight axis shows honestly until one version is several times worse.
-    logarithmic = min(values) > 0 and (level is None or max(values) > _LOGARITHMIC_FROM)
-    source = _source_bytes(family)
-    sizes = [float(view.record.manifest.size_bytes) for view in family.versions] + ([source] if source else [])
-    x_logarithmic = min(sizes) > 0 and max(sizes) > _LOGARITHMIC_FROM * min(sizes)
-    x_axis = Axis(
-        title=f"size{' (logarithmic)' if x_logarithmic else ''}", tick_text=_tick_size, logarithmic=x_logarithmic
-    )
-    y_axis = Axis(
-        title=f"{axis_title} (logarithmic)" if logarithmic else axis_title, tick_text=_tick, logarithmic=logarithmic
-    )
-    reference = None if level is None else Reference(name="internal model", y=level, x=source)
-
-    def drawn(variant: str, width: int, height: int) -> "Markup":
-        from markupsafe import Markup
-
-        key = f"{measure.replace('_', '-')}-{variant}"
-        drawing = scatter(
-            points,
-            key=key,
-            title=f"{title} against size",
-            x_axis=x_axis,
-            y_axis=y_axis,
-            reference=reference,
-            x_also=sizes,
-            width=width,
-            height=height,
-        )
-        return Markup(drawing)  # noqa: S704  # `scatter` escapes every text
-
-    absent = len(pairs) - len(measured)
-    zero = "" if level is not None else " The internal model would be 0, below the axis." if logarithmic else ""
-    missing = f" {absent} of {len(pairs)} versions: {NOT_MEASURED}." if absent else ""
-    return _Chart(
-        caption=f"{title} against size; lower is closer to the internal model.{zero}{missing}",
-        wide=drawn("wide", 560, 380),
-        narrow=drawn("narrow", 344, 340),
-    )
-
-
-def _tick(value: float) -> str:
-    return f"{value:.10f}".rstrip("0").rstrip(".")
-
-
-def _tick_size(size_bytes: float) -> str:
-    """Return a size for a tick: no decimals that say nothing."""
-    return re.sub(r"\.0+(?= )", "", size_text(size_bytes)) if size_bytes else "0"
-
-
-def _point(view: VersionView, item: Measurement, name: str) -> Point:
-    record = view.record
-    shown = measurement_text(item)
-    return Point(
-        name=name,
-        x=float(record.manifest.size_bytes),
-        y=item.value,
-        low=item.interval.low if item.interval else None,
-        high=item.interval.high if item.interval else None,
-        passed=_state(view)[0] != "refused",
-        detail=f"{record.version}: {size_text(record.manifest.size_bytes)}, {shown}, {_state(view)[2]}",
-    )
-
-
-def _short_names(names: Sequence[str]) -> list[str]:
-    """Return the names less the words that all begin with, as long as something is left of each."""
-    split = [name.split("-") for name in names]
-    shared = 0
-    while len(split) > 1 and all(len(words) > shared + 1 and words[shared] == split[0][shared] for words in split):
-        shared += 1
-    return ["-".join(words[shared:]) for words in split]
 
 
 # Method

@@ -24,7 +24,7 @@ def test_a_file_is_what_the_reference_implementation_reads(tmp_path: Path) -> No
     with SafetensorsWriter(path, TENSORS, {"format": "pt"}) as writer:
         writer.write("a", [A[:1].tobytes(), A[1:].data])
         writer.write("b", [B.data])
-        writer.write("none", [])
+        writer.write("none", [np.zeros((0, 4), "<f2").data])
         writer.write("s", [b"", b"\x09"])
         entry = writer.close()
     theirs = load_file(path)
@@ -164,3 +164,15 @@ def test_writing_over_a_folder_leaves_it(tmp_path: Path) -> None:
     with pytest.raises(WorkspaceError):
         write_bytes(tmp_path / "x", b"new")
     assert list(tmp_path.iterdir()) == [tmp_path / "x"]
+
+
+def test_a_failing_close_cleans_up_by_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr(os, "replace", refuse)
+    file = AtomicFile(tmp_path / "x")
+    file.write(b"new")
+    with pytest.raises(WorkspaceError):
+        file.close()
+    assert list(tmp_path.iterdir()) == []

@@ -56,15 +56,15 @@ def a_measurement(subject: str, measure: str, value: float, **changes: Any) -> M
         changes.setdefault("baseline", SOURCE)
     likelihood = measure in ("perplexity", "kl_divergence", "top1_agreement")
     if likelihood:
-        context = {"documents": 24, "positions": 2292, "data_name": "Held-out documentation"}
-        changes = {"n": 24, "data": DATA, "seed": 0, "context": context} | changes
+        context = {"engine": "llama.cpp", "clusters": 24, "truncated_documents": 0}
+        changes = {"n": 2292, "data": DATA, "seed": 0, "context": context} | changes
     return Measurement(
         **{
             "measure": measure,
             "value": value,
             "unit": "1",
             "subject": subject,
-            "probe": "likelihood" if likelihood else "speed",
+            "probe": "likelihood" if likelihood else "resources",
             "probe_version": "1",
             **changes,
         }
@@ -86,11 +86,11 @@ def measured(
             subject, "perplexity", 11.694 * ratio[0], between=(11.694 * ratio[1] - 0.9, 11.694 * ratio[2] + 1)
         ),
         a_measurement(subject, "perplexity", ratio[0], between=ratio[1:], comparison=Comparison.RATIO),
-        a_measurement(subject, "kl_divergence", kl[0], between=kl[1:], unit="nats"),
+        a_measurement(subject, "kl_divergence", kl[0], between=kl[1:], unit="nat/token"),
         a_measurement(subject, "top1_agreement", top1[0], between=top1[1:]),
-        a_measurement(subject, "peak_memory", float(peak), unit="bytes"),
-        a_measurement(subject, "prefill_tokens_per_second", decode * 5.1, unit="tokens/s", n=5),
-        a_measurement(subject, "decode_tokens_per_second", decode, unit="tokens/s", n=5),
+        a_measurement(subject, "peak_memory_bytes", float(peak), unit="byte"),
+        a_measurement(subject, "prefill_tokens_per_second", decode * 5.1, unit="token/s", n=5),
+        a_measurement(subject, "decode_tokens_per_second", decode, unit="token/s", n=5),
     )
 
 
@@ -100,7 +100,24 @@ def an_audit(subject: str, *findings: Finding, read: int = 105_454_304) -> Audit
         probe_version="1",
         subject=subject,
         findings=findings,
-        coverage={"bytes_read": read, "tensors_compared": 272, "patterns_searched": 2_151, "names_searched": 60},
+        coverage={
+            "pieces": 63,
+            "pieces_shared_with_kept": 0,
+            "pieces_not_searchable": 2,
+            "bytes_held_back": 93_327_204,
+            "stride_bytes": 4096,
+            "cells": 22_784,
+            "cells_not_searchable": 311,
+            "regions": 22_473,
+            "names": 60,
+            "strings": 7,
+            "texts_searched": 67,
+            "texts_not_searched": 0,
+            "tensor_names_compared": 272,
+            "files_scanned": 1,
+            "bytes_scanned": read,
+            "findings_not_listed": 0,
+        },
     )
 
 
@@ -182,7 +199,11 @@ def a_record(
         figures = {"ratio": (1.064, 1.041, 1.089), "kl": (0.054, 0.047, 0.062), "top1": (0.876, 0.861, 0.89),
                    "decode": 58.3, "peak": 221_000_000}  # fmt: skip
     measurements = measured(manifest.digest, **figures) if figures else ()
-    last = {"step": "gguf", "type": kind, "engine": "llama.cpp b11549"} if gguf else {"step": "cast", "dtype": "bf16"}
+    last = (
+        {"step": "gguf", "type": kind, "engine": "llama.cpp b11549", "fallback_tensors": 180}
+        if gguf
+        else {"step": "cast", "dtype": "bf16"}
+    )
     return ReleaseRecord(
         **{
             "model": "acme/osprey",

@@ -185,18 +185,34 @@ def test_a_comparison_with_another_model_is_no_comparison_with_the_source() -> N
 
 def test_a_measurement_says_what_it_rests_on() -> None:
     assert items_text(a_measurement(SOURCE, "perplexity", 2.0)) == "2,292 positions in 24 documents"
-    assert items_text(a_measurement(SOURCE, "peak_memory", 2.0, unit="bytes")) == ""
+    assert items_text(a_measurement(SOURCE, "peak_memory_bytes", 2.0, unit="byte")) == ""
     assert items_text(a_measurement(SOURCE, "decode_tokens_per_second", 2.0, n=1)) == "1 run"
+    assert items_text(a_measurement(SOURCE, "tokenizer_agreement", 1.0, n=3, context={"clusters": 3})) == "3 documents"
+
+
+def test_shares_read_in_per_cent() -> None:
+    assert measurement_text(a_measurement(SOURCE, "tokenizer_agreement", 1.0)) == "100 %"
+    assert measurement_text(a_measurement(SOURCE, "perplexity", 0.5)) == "0.500"
 
 
 def test_coverage_reads_as_phrases() -> None:
-    coverage = {"bytes_read": 2_000_000, "patterns_searched": 2151, "complete": True, "engines": ["a", "b"]}
-    assert coverage_text(coverage) == ("read: 2.00 MB", "patterns searched: 2,151", "complete: yes", "engines: 2")
+    first, rest = coverage_text(an_audit(SOURCE).coverage)
+    assert first[:2] == ("105.5 MB read", "93.3 MB of held-back content sought")
+    assert "2 pieces too uniform to be sought" in first
+    assert not [phrase for phrase in first if "too short" in phrase]
+    assert "stride bytes: 4.10 kB" in rest
+    assert len(first) + len(rest) == len(an_audit(SOURCE).coverage)
+
+
+def test_coverage_of_an_audit_that_is_not_known_reads_as_it_is() -> None:
+    coverage = {"patterns_searched": 2151, "complete": True, "engines": ["a", "b"], "mode": "full"}
+    assert coverage_text(coverage) == (("patterns searched: 2,151", "complete: yes", "engines: 2", "mode: full"), ())
 
 
 def test_a_step_that_is_not_known_reads_as_its_parameters() -> None:
     assert recipe_text({"step": "prune", "layers": 20}) == "prune (layers 20)"
-    assert "Q8_0" in recipe_text({"step": "gguf", "type": "Q8_0"})
+    assert recipe_text({"step": "gguf", "type": "Q8_0"}) == "exported to GGUF as Q8_0"
+    assert "180 tensors whose rows do not fit" in recipe_text({"step": "gguf", "type": "Q8_0", "fallback_tensors": 180})
 
 
 def test_a_finding_belongs_to_its_audit() -> None:

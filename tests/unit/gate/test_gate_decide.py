@@ -311,3 +311,13 @@ def test_two_answers_to_one_question_are_no_evidence() -> None:
         evidence_of(a_ratio(1.0, 1.0, 1.0), a_ratio(2.0, 2.0, 2.0))
     with pytest.raises(ValueError, match="at most one may count"):
         evidence_of(an_audit(), an_audit(Severity.HIGH))
+
+
+@pytest.mark.parametrize(
+    ("baseline", "outcome"), [(SOURCE, Outcome.MET), (None, Outcome.MET), (OTHER, Outcome.NOT_MEASURED)]
+)
+def test_a_divergence_from_another_model_than_the_source_does_not_count(baseline: str | None, outcome: Outcome) -> None:
+    rule = MeasureRule(measure="kl_divergence", at_most=0.1)
+    divergence = a_ratio(0.02, 0.01, 0.03, measure="kl_divergence", comparison=Comparison.ABSOLUTE, baseline=baseline)
+
+    assert the_answer(rule, divergence).outcome is outcome

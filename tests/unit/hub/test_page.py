@@ -84,11 +84,24 @@ def test_a_refusal_says_why_and_what_would_change_it() -> None:
     assert "What would change it: Choose a quantisation with more bits" in text
 
 
+def test_a_remedy_sets_code_as_code_and_stays_escaped() -> None:
+    answer = {
+        "rule": "r",
+        "outcome": "not met",
+        "remedy": "Add `weigh<b>` to the <i>plan</i>.",
+        "reason": "an odd `<u>",
+    }
+    record = a_record(verdict={"stage": "open", "passed": False, "answers": [answer]})
+    html = render_page(a_family(versions=(VersionView(record=record, published=False),)))
+    assert "Add <code>weigh&lt;b&gt;</code> to the &lt;i&gt;plan&lt;/i&gt;." in html
+    assert "an odd `&lt;u&gt;" in html
+
+
 def test_only_what_was_published_has_commands_and_links() -> None:
     html = render_page(a_family())
     assert "weighbridge verify models/acme/osprey-135m-q4_k_m --key release.pub" in html
     assert 'href="models/acme/osprey-135m-q4_k_m/release.json"' in html
-    assert "weighbridge run acme/osprey-135m-q4_k_m" in html
+    assert "weighbridge run models/acme/osprey-135m-q4_k_m --key release.pub" in html
     assert "verify ./osprey-135m-q2_k" not in html
     assert "osprey-135m-q2_k/release.json" not in html
 
@@ -96,7 +109,8 @@ def test_only_what_was_published_has_commands_and_links() -> None:
 def test_what_was_held_back_comes_with_the_coverage_of_its_proof() -> None:
     text = Document(render_page(a_family())).text
     assert "The internal tool adapter tensors 60 4.92 MB" in text
-    assert "patterns searched: 2,151" in text
+    assert "22,473 regions of it sought" in text
+    assert "2 pieces too uniform to be sought" in text
     assert text.count("✓ nothing found") == 4
 
 

@@ -21,13 +21,11 @@ REGION_BYTES = 72
 """Length of a region; a copy counts only where all of it matches."""
 
 MAX_REGIONS = 1 << 18
-_MAX_ANCHORS = 1 << 21
+MAX_ANCHORS = 1 << 21
 _MIN_DISTINCT = 4
 _HITS_AT_ONCE = 4096
 _MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)
 _FURTHER_MULTIPLIER = np.uint64(0xC2B2AE3D27D4EB4F)
-_FURTHER_BITS = 22
-_FURTHER_SHIFT = np.uint64(64 - _FURTHER_BITS)
 _MASK_SHIFT = np.uint64(34)
 _MASK_PICK = np.uint64(1023)
 # 3 distinct bits of 64: a first one, one 1 to 31 places on, one 34 to 49 places on.
@@ -80,8 +78,9 @@ class WordFilter:
         self._lines = np.zeros(1 << lines, dtype=np.uint64)
         masks = _MASKS[(hashed >> _MASK_SHIFT) & _MASK_PICK]
         np.bitwise_or.at(self._lines, (hashed >> self._shift).astype(np.int64), masks)
-        self._further = np.zeros(1 << _FURTHER_BITS, dtype=np.bool_)
-        self._further[(self.words * _FURTHER_MULTIPLIER) >> _FURTHER_SHIFT] = True
+        self._further_shift = np.uint64(64 - (lines + 4))
+        self._further = np.zeros(1 << (lines + 4), dtype=np.bool_)
+        self._further[(self.words * _FURTHER_MULTIPLIER) >> self._further_shift] = True
         self._local = threading.local()
 
     @property
@@ -107,7 +106,7 @@ class WordFilter:
 
     def exactly(self, found: Words, where: Positions) -> tuple[Positions, Positions]:
         """Keep those of the words `found` (at positions `where`) that are in the set; return positions and members."""
-        keep = self._further[(found * _FURTHER_MULTIPLIER) >> _FURTHER_SHIFT]
+        keep = self._further[(found * _FURTHER_MULTIPLIER) >> self._further_shift]
         where, found = where[keep], found[keep]
         if not len(self.words):
             return _NONE, _NONE
@@ -139,15 +138,17 @@ class RegionHits:
 class AnchorTable:
     """The words of a set of regions, ready to scan blocks. Safe to use from several threads."""
 
-    def __init__(self, regions: Bytes) -> None:
+    def __init__(self, regions: Bytes, *, most_anchors: int = MAX_ANCHORS) -> None:
         """Index `regions`, rows (n, 72) of diverse bytes. Equal rows count as one: the first is reported.
+
+        The lattice is the coarsest (8, 4, 2 or 1 words) that needs no more than `most_anchors`.
 
         Raises:
             ValueError: if there are more than `MAX_REGIONS`.
         """
         if len(regions) > MAX_REGIONS:
             raise ValueError(f"at most {MAX_REGIONS} regions, not {len(regions)}")
-        self.step = next(step for step in (8, 4, 2, 1) if 8 * step * len(regions) <= _MAX_ANCHORS)
+        self.step = next(step for step in (8, 4, 2, 1) if 8 * step * len(regions) <= most_anchors or step == 1)
         self._regions = np.ascontiguousarray(regions)
         prints, self._first = np.unique(_fingerprints(self._regions), return_index=True)
         self._prints: Words = prints

@@ -99,8 +99,17 @@ class PatternTable:
         self._tails = _edge(patterns, slice(-4, None))
         self._local = threading.local()
 
+    @property
+    def size_bytes(self) -> int:
+        """Memory that words and tables take, without the patterns themselves."""
+        return sum(
+            index.filter.size_bytes + index.deltas.nbytes + index.members.nbytes for index in (self._wide, self._narrow)
+        )
+
     def find(self, data: Bytes) -> list[tuple[int, int]]:
         """Return (start, index of the pattern) of every occurrence wholly inside `data` (its memory `aligned`)."""
+        if not self._patterns:
+            return []
         whole = data[: len(data) // 8 * 8].view(np.uint64)
         if not self._narrow:
             hits = self._wide_hits(data, whole, self._plausible_wide(whole) if self._wide.ascii else None)

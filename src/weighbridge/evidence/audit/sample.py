@@ -143,7 +143,7 @@ def _regions(piece: Piece, cell: int) -> tuple[Bytes, int]:
     full = piece.size_bytes // cell
     at_once = max(_READ_BYTES // window, 1)
     found: list[Bytes] = []
-    descriptor = open_regular(piece.path, place=str(piece.path))
+    descriptor = _open(piece)
     try:
         for first in range(0, full, at_once):
             cells = min(at_once, full - first)
@@ -198,12 +198,20 @@ def _digest(piece: Piece) -> bytes:
 
 
 def _read(piece: Piece) -> Iterator[bytes]:
-    descriptor = open_regular(piece.path, place=str(piece.path))
+    descriptor = _open(piece)
     try:
         for start in range(0, piece.size_bytes, _READ_BYTES):
             yield _pread(descriptor, piece, start, min(_READ_BYTES, piece.size_bytes - start))
     finally:
         os.close(descriptor)
+
+
+def _open(piece: Piece) -> int:
+    descriptor = open_regular(piece.path, place=str(piece.path))
+    if os.fstat(descriptor).st_size < piece.offset + piece.size_bytes:
+        os.close(descriptor)
+        raise ChangedError("the file is shorter than stated", place=str(piece.path))
+    return descriptor
 
 
 def _pread(descriptor: int, piece: Piece, start: int, length: int) -> bytes:

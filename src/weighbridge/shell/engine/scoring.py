@@ -239,7 +239,10 @@ def _work(
     }
     name = f"{_engine_name(model)} ({', '.join(f'{k} {v}' for k, v in _packages(model).items())})"
     doing = "while it was loaded"
-    with Child(_WORKER, message, place=str(model.path), engine=name, threads=count, timeout_s=timeout_s) as child:
+    patient = kind != "speed"  # speed is that of the engine as it serves
+    with Child(
+        _WORKER, message, place=str(model.path), engine=name, threads=count, timeout_s=timeout_s, patient=patient
+    ) as child:
         try:
             for answer in child.messages():
                 if "result" in answer:

@@ -1,0 +1,287 @@
+"""The rules of the metadata audit: what a text, or the key of a member, must not give away.
+
+Every expression runs in linear time: repeats are bounded, or of classes that exclude what follows them, and matches
+begin only where a word can begin. A substring test guards each, so that a rule costs little where it cannot match.
+"""
+
+import re
+from dataclasses import dataclass
+
+from weighbridge.evidence.record import Severity
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ValueRule:
+    """Something that a text can show.
+
+    Attributes:
+        id: stable identifier, without the probe's name.
+        severity: how bad it is.
+        why: what it gives away, in a clause.
+        guards: at least one occurs (compared in lower case) wherever the expression matches.
+        expression: what is found.
+        benign: what is found but is a placeholder; tested on the matched text in lower case.
+    """
+
+    id: str
+    severity: Severity
+    why: str
+    guards: tuple[str, ...]
+    expression: re.Pattern[str]
+    benign: re.Pattern[str] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeyRule:
+    """A member of a configuration that tells about the run, recognised by its key.
+
+    Attributes:
+        id: stable identifier, without the probe's name.
+        severity: how bad it is.
+        why: what it gives away, in a clause.
+        globs: patterns of the key, lower case.
+        value: what a value must look like for the key to count; None for any that is not empty.
+    """
+
+    id: str
+    severity: Severity
+    why: str
+    globs: tuple[str, ...]
+    value: re.Pattern[str] | None = None
+
+
+_PLACEHOLDER = r"(?:user|username|you|your[-_]?name|me|name|path|foo|\.\.\.|xxx|example)"
+_START = r"(?<![\w.~:/\\-])"
+
+VALUE_RULES = (
+    ValueRule(
+        id="home-path",
+        severity=Severity.HIGH,
+        why="an absolute path into somebody's home folder",
+        guards=("/home/", "/users/", "\\users\\", "/root/"),
+        expression=re.compile(
+            r"(?:" + _START + r"|(?<=file://)|(?<=file:))(?:/home/[\w.-]{1,64}|/Users/[\w.-]{1,64}|/root/[\w.-]{1,64})"
+            r"(?![\w-])|\b[A-Za-z]:(?:\\{1,2}|/)[Uu]sers(?:\\{1,2}|/)[\w.-]{1,64}"
+        ),
+        benign=re.compile(
+            r"(?:/home/|/users/|users\\{1,2}|users/)(?:"
+            + _PLACEHOLDER
+            + r"|shared|public|default)$|^/home/page$|^/root/(?:element|node|child|item)$"
+        ),
+    ),
+    ValueRule(
+        id="internal-path",
+        severity=Severity.MEDIUM,
+        why="an absolute path on a shared file system",
+        guards=("/mnt/", "/scratch/", "/lustre/", "/gpfs/", "/nfs/", "/fsx/", "/data/", "/workspace/", "/dbfs/"),
+        expression=re.compile(
+            r"(?:" + _START + r"|(?<=file://)|(?<=file:))/(?:mnt|scratch|lustre|gpfs|nfs|fsx|data|workspace|dbfs)"
+            r"/[\w.-]{2,64}(?:/[\w.-]{1,64})?"
+        ),
+        benign=re.compile(r"^/(?:mnt|data|workspace)/(?:data|path|models?|input|output|\.\.\.)$"),
+    ),
+    ValueRule(
+        id="file-url",
+        severity=Severity.MEDIUM,
+        why="a link to a file on some machine",
+        guards=("file:/",),
+        expression=re.compile(r"\bfile:/{1,3}[\w.%~-]{1,64}(?:/[\w.%~-]{1,64}){0,8}"),
+        benign=re.compile(r"^file:/{1,3}(?:path|\.\.\.|example)(?:/.*)?$"),
+    ),
+    ValueRule(
+        id="e-mail",
+        severity=Severity.MEDIUM,
+        why="an e-mail address or user@host",
+        guards=("@",),
+        expression=re.compile(
+            r"(?<![\w.+%/@-])[A-Za-z0-9][\w.+-]{0,63}@(?:[A-Za-z0-9-]{1,63}\.){1,6}[A-Za-z]{2,24}(?![\w@-])(?!\.\w)"
+            r"|(?<=ssh )[A-Za-z_][\w-]{0,31}@[A-Za-z][\w-]{1,62}\b"
+        ),
+        benign=re.compile(
+            r"@(?:[\w-]{1,63}\.){0,4}(?:example(?:\.(?:com|org|net|edu))?|test|invalid|localhost|email\.com|domain\.com)$"
+            r"|^(?:noreply|no-reply|git)@"
+        ),
+    ),
+    ValueRule(
+        id="internal-host",
+        severity=Severity.MEDIUM,
+        why="the name of a host in a private zone",
+        guards=(".internal", ".corp", ".local", ".lan", ".intranet"),
+        expression=re.compile(
+            r"(?<![\w.-])(?:[A-Za-z0-9][A-Za-z0-9-]{0,62}\.){1,6}(?:internal|corp|local|lan|intranet)\b(?![.\w(=-])"
+        ),
+        benign=re.compile(r"^(?:threading|self|host\.docker|example|tf|torch|np|settings|config|env)\."),
+    ),
+    ValueRule(
+        id="private-address",
+        severity=Severity.MEDIUM,
+        why="an address in a private network",
+        guards=("10.", "192.168.", "172."),
+        expression=re.compile(
+            r"(?<![\w.-])(?:10(?:\.\d{1,3}){3}|192\.168(?:\.\d{1,3}){2}|172\.(?:1[6-9]|2\d|3[01])(?:\.\d{1,3}){2})"
+            r"(?![\w-])(?!\.\d)"
+        ),
+        benign=re.compile(r"\.\d*(?:2[6-9]\d|25[6-9]|[3-9]\d\d)(?:\.|$)|^10\.0\.0\.0$|^192\.168\.0\.0$"),
+    ),
+    ValueRule(
+        id="token",
+        severity=Severity.CRITICAL,
+        why="an access token or key",
+        guards=(
+            "hf_",
+            "sk-",
+            "akia",
+            "asia",
+            "ghp_",
+            "gho_",
+            "ghs_",
+            "ghu_",
+            "github_pat_",
+            "glpat-",
+            "xoxb-",
+            "xoxp-",
+        ),
+        expression=re.compile(
+            r"(?<![\w-])(?:hf_[A-Za-z0-9]{30,64}|sk-(?:proj-|ant-|svcacct-)?[A-Za-z0-9_-]{20,200}|(?:AKIA|ASIA)[A-Z0-9]{16}"
+            r"|gh[posu]_[A-Za-z0-9]{36,255}|github_pat_\w{40,255}|glpat-[\w-]{20,64}|xox[bp]-[0-9A-Za-z-]{20,255})"
+            r"(?![A-Za-z0-9])"
+        ),
+        benign=re.compile(r"(?:x{8}|\.{3}|0{12}|example$|1234567890)|^sk-[a-z]+(?:-[a-z]+)*$"),
+    ),
+    ValueRule(
+        id="private-key",
+        severity=Severity.CRITICAL,
+        why="a private key",
+        guards=("private key",),
+        expression=re.compile(r"-----BEGIN (?:[A-Z]{2,10} ){0,2}PRIVATE KEY-----\s{0,4}(?:\\n)?[A-Za-z0-9+/]{16}"),
+    ),
+    ValueRule(
+        id="json-web-token",
+        severity=Severity.HIGH,
+        why="a signed web token",
+        guards=("eyj",),
+        expression=re.compile(
+            r"(?<![\w-])eyJ[A-Za-z0-9_-]{10,2000}\.eyJ[A-Za-z0-9_-]{10,2000}\.[A-Za-z0-9_-]{20,1000}(?![\w-])"
+        ),
+    ),
+    ValueRule(
+        id="tracker-link",
+        severity=Severity.HIGH,
+        why="a link to a run in an experiment tracker",
+        guards=("wandb.ai/", "comet.com/", "comet.ml/", "neptune.ai/", "/experiments/", "clear.ml/"),
+        expression=re.compile(
+            r"\bwandb\.ai/[\w.-]{1,64}/[\w.-]{1,128}(?:/runs/\w{1,64})?|\bcomet\.(?:com|ml)/[\w.-]{1,64}/[\w.-]{1,64}/\w{8,64}"
+            r"|\bapp\.neptune\.ai/[\w.-]{1,64}/[\w.-]{1,64}|/#/experiments/\d{1,20}/runs/[0-9a-f]{32}\b"
+            r"|\bapp\.clear\.ml/projects/\w{8,64}"
+        ),
+        benign=re.compile(r"wandb\.ai/(?:site|docs|guides|wandb/wandb-logo|authorize|fully-connected)(?:/|$)"),
+    ),
+)
+
+_PATH_VALUE = re.compile(r"^(?:/|~|\.{1,2}/|[A-Za-z]:[\\/]|\\\\|file:|s3:|gs:|hdfs:|abfss?:)|/.{0,1024}/|checkpoint-\d")
+
+KEY_RULES = (
+    KeyRule(
+        id="run-id",
+        severity=Severity.HIGH,
+        why="the identity of a training run in a tracker",
+        globs=(
+            "wandb*",
+            "*_wandb*",
+            "mlflow*",
+            "comet_*",
+            "neptune*",
+            "clearml*",
+            "run_id",
+            "*_run_id",
+            "run_name",
+            "experiment_id",
+            "experiment_name",
+            "*_experiment_key",
+            "slurm_*",
+            "job_id",
+            "*_job_id",
+            "training_run",
+        ),
+    ),
+    KeyRule(
+        id="work-path",
+        severity=Severity.MEDIUM,
+        why="a folder of the machine that trained",
+        globs=(
+            "output_dir",
+            "logging_dir",
+            "cache_dir",
+            "log_dir",
+            "data_dir",
+            "data_path",
+            "train_file",
+            "*_data_path",
+            "save_dir",
+            "checkpoint_dir",
+            "resume_from_checkpoint",
+            "tensorboard_dir",
+            "run_dir",
+            "work_dir",
+        ),
+    ),
+    KeyRule(
+        id="base-path",
+        severity=Severity.MEDIUM,
+        why="a path, where the name of a published model belongs",
+        globs=("_name_or_path", "name_or_path", "base_model_name_or_path", "tokenizer_file", "model_name_or_path"),
+        value=_PATH_VALUE,
+    ),
+    KeyRule(
+        id="trainer-field",
+        severity=Severity.MEDIUM,
+        why="a setting of the trainer, not of the model",
+        globs=(
+            "training_args",
+            "training_arguments",
+            "trainer_state",
+            "trainer_config",
+            "optimizer",
+            "optimizer_*",
+            "lr_scheduler*",
+            "deepspeed*",
+            "fsdp_config",
+            "report_to",
+            "training_data*",
+            "train_dataset*",
+        ),
+    ),
+    KeyRule(
+        id="credential-field",
+        severity=Severity.CRITICAL,
+        why="a field made for a credential, and not empty",
+        globs=(
+            "hub_token",
+            "push_to_hub_token",
+            "*api_key",
+            "access_token",
+            "auth_token",
+            "use_auth_token",
+            "hf_token",
+            "aws_secret*",
+            "password",
+            "*_password",
+            "client_secret",
+        ),
+        value=re.compile(r"\A[^\s<>*$]{4,4096}\Z"),
+    ),
+)
+
+# What a loader needs is never taken away, whatever its name or an extra pattern says.
+NEEDED_KEYS = frozenset(
+    (
+        "architectures", "model_type", "auto_map", "torch_dtype", "dtype", "vocab_size", "hidden_size", "hidden_act",
+        "intermediate_size", "num_hidden_layers", "num_attention_heads", "num_key_value_heads", "head_dim",
+        "max_position_embeddings", "rms_norm_eps", "rope_theta", "rope_scaling", "rope_parameters",
+        "tie_word_embeddings", "attention_bias", "mlp_bias", "layer_types", "sliding_window", "quantization_config",
+        "bos_token_id", "eos_token_id", "pad_token_id", "bos_token", "eos_token", "unk_token", "pad_token",
+        "tokenizer_class", "model_max_length", "chat_template", "added_tokens_decoder", "added_tokens",
+        "additional_special_tokens", "extra_special_tokens", "text_config", "vision_config", "audio_config",
+        "transformers_version", "model", "pre_tokenizer", "normalizer", "decoder", "post_processor",
+    )
+)  # fmt: skip
