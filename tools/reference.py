@@ -1,8 +1,8 @@
 """Write the generated pages of docs/reference from the code; `--check` says whether they are up to date."""
 
 import argparse
-import os
 import json
+import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path

@@ -47,7 +47,10 @@ def test_every_block_runs(document, request):
 
 def shell(language: str, text: str) -> str:
     """Return a block as shell commands that end the script if it does not do as it should."""
-    lines = ["make -C " + str(REPOSITORY) + " -n " + line[5:] if line.startswith("make ") else line for line in text.splitlines()]
+    lines = [
+        "make -C " + str(REPOSITORY) + " -n " + line[5:] if line.startswith("make ") else line
+        for line in text.splitlines()
+    ]
     body = "\n".join(lines)
     if language == "python":
         body = f"{sys.executable} - <<'END_OF_BLOCK'\n{body}\nEND_OF_BLOCK"

@@ -10,7 +10,7 @@ import pytest
 
 pytestmark = pytest.mark.journey
 
-VERSIONS = ("smollm2-135m", "smollm2-135m-gguf-bf16", "smollm2-135m-gguf-q8_0", "smollm2-135m-gguf-q4_k_m")
+VERSIONS = ("smollm2-135m", "smollm2-135m-gguf-bf16", "smollm2-135m-gguf-q4_k_m", "smollm2-135m-gguf-q8_0")
 PLANTED = (
     b"wb-3k9xq2vd7h",
     b"/home/mira.okafor",
@@ -63,7 +63,7 @@ def test_the_order_of_quality_is_the_order_of_bits(released):
         record = json.loads((released.hub / "models" / "example" / name / "release.json").read_bytes())
         return float(next(m["value"] for m in record["measurements"] if m["measure"] == "kl_divergence"))
 
-    cast, bf16, q8, q4 = map(divergence, VERSIONS)
+    cast, bf16, q4, q8 = map(divergence, VERSIONS)
     assert cast < 1e-6
     assert bf16 < 1e-3
     assert bf16 < q8 < q4 < 0.1

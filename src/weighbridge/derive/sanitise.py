@@ -131,9 +131,7 @@ def _write_shard(
         return replace(writer.close(), path=PurePosixPath(path.name))
 
 
-def _blocks(
-    opened: TensorFile, tensor: TensorEntry, target: str, executor: Executor
-) -> Iterator[memoryview | bytes]:
+def _blocks(opened: TensorFile, tensor: TensorEntry, target: str, executor: Executor) -> Iterator[memoryview | bytes]:
     """Return the blocks of a tensor as `target`; conversion runs ahead of the writing."""
     if target == tensor.dtype:
         return opened.blocks(tensor, BLOCK_BYTES)

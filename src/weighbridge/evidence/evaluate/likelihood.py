@@ -110,6 +110,7 @@ def likelihood_measurements(
     differing_tokens: Sequence[str],
     truncated: int,
     seed: int,
+    confidence: float = DEFAULT_CONFIDENCE,
 ) -> tuple[Measurement, ...]:
     """Turn scores into perplexity, its ratio to the internal model's, KL divergence and top-1 agreement.
 
@@ -123,6 +124,7 @@ def likelihood_measurements(
         differing_tokens: documents that the version's own tokenizer cuts in another way.
         truncated: how many documents were cut off at the longest length.
         seed: seed of the bootstrap.
+        confidence: of the intervals.
 
     Raises:
         InputError: if there are fewer than two documents with positions.
@@ -160,7 +162,7 @@ def likelihood_measurements(
             **fields,
         )
 
-    draw: dict[str, Any] = {"confidence": DEFAULT_CONFIDENCE, "seed": seed}
+    draw: dict[str, Any] = {"confidence": confidence, "seed": seed}
     return (
         measured("perplexity", _exp_mean(nll), "1", cluster_bootstrap_exp_mean(nll, clusters, **draw)),
         measured(
@@ -171,14 +173,26 @@ def likelihood_measurements(
             comparison=Comparison.RATIO,
             baseline=reference,
         ),
-        measured("kl_divergence", float(kl.mean()), "nat/token", cluster_bootstrap_mean(kl, clusters, **draw)),
-        measured("top1_agreement", float(top1.mean()), "1", cluster_bootstrap_mean(top1, clusters, **draw)),
+        measured(
+            "kl_divergence",
+            float(kl.mean()),
+            "nat/token",
+            cluster_bootstrap_mean(kl, clusters, **draw),
+            baseline=reference,
+        ),
+        measured(
+            "top1_agreement",
+            float(top1.mean()),
+            "1",
+            cluster_bootstrap_mean(top1, clusters, **draw),
+            baseline=reference,
+        ),
         measured(
             "tokenizer_agreement",
             1 - len(differing_tokens) / len(scores),
             "1",
             None,
-            n=len(scores),
+            n=None,  # a count over these documents, not an estimate for others
             context={**context, "differing_documents": list(differing_tokens[:_NAMED_DOCUMENTS])},
         ),
     )

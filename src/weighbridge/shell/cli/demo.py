@@ -5,6 +5,7 @@ import importlib.util
 from pathlib import Path
 from typing import Any
 
+from weighbridge.shell.cli.gate import explain
 from weighbridge.shell.cli.output import TerminalProgress, print_json, print_lines, readable_bytes
 
 QUESTION = "What is the capital of France? Answer in one sentence."
@@ -27,6 +28,9 @@ def run(options: argparse.Namespace) -> int:
         _prepare_module(example).prepare(example / "checkpoints" / "internal", example / "download")
     with line(example / "release.yaml", threads=options.threads) as opened:
         outcome = publisher(None, None).release(opened)
+    if not outcome.published:
+        print_lines(explain(outcome.refused))
+        return 1
     chosen = outcome.published[-1]
     with TerminalProgress() as progress, serve_folder(chosen.folder, outcome.public_key, progress) as server:
         progress.begin(f"asking {chosen.name}")

@@ -70,6 +70,10 @@ class TerminalProgress:
 
     def begin(self, text: str, total: int | None = None, *, unit: str = "bytes") -> Advance:
         """Say that `text` is being done; see `Progress`."""
+        if text == self._text and self._task is not None and self._live is not None:
+            return self._resized(total)
+        if text == self._text:
+            return lambda amount: None
         self._end()
         self._text, self._began = text, time.monotonic()
         if self._live is None:
@@ -78,6 +82,14 @@ class TerminalProgress:
             return lambda amount: None
         live, task = self._live, self._live.add_task(text, total=total, unit=unit)
         self._task = task
+        return lambda amount: live.update(task, advance=amount)
+
+    def _resized(self, total: int | None) -> Advance:
+        """Go on with what is being done, now that its size is known."""
+        live, task = self._live, self._task
+        assert live is not None
+        assert task is not None
+        live.update(task, total=total)
         return lambda amount: live.update(task, advance=amount)
 
     def note(self, text: str) -> None:

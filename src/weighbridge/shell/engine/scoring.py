@@ -24,6 +24,7 @@ from weighbridge.evidence.evaluate.likelihood import (
 )
 from weighbridge.evidence.evaluate.resources import resource_measurements
 from weighbridge.evidence.record import Measurement
+from weighbridge.evidence.statistics import DEFAULT_CONFIDENCE
 from weighbridge.shell.engine import libllama, torch_engine
 from weighbridge.shell.engine.child import Child, usable_threads
 from weighbridge.shell.engine.score_folder import ScoreFolder
@@ -37,7 +38,8 @@ _WORKER = "weighbridge.shell.engine.worker"
 _SPLIT_GGUF = re.compile(r"(?P<stem>.+)-\d{5}-of-(?P<count>\d{5})\.gguf\Z")
 
 Progress = Callable[[int, int], None]
-"""Called with how many positions are done, and how many there are."""
+"""Called with how many positions are done and how many there are; both are 0 while a model is being loaded. Not called
+for what the cache holds."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,6 +120,7 @@ def weigh_likelihood(
     cache: Path,
     *,
     seed: int,
+    confidence: float = DEFAULT_CONFIDENCE,
     threads: int | None = None,
     progress: Progress | None = None,
     timeout_s: float | None = None,
@@ -156,6 +159,7 @@ def weigh_likelihood(
         differing_tokens=run["differing_tokens"],
         truncated=reference.truncated,
         seed=seed,
+        confidence=confidence,
     )
 
 
@@ -167,6 +171,7 @@ def weigh_resources(
     prefill_tokens: int = 256,
     decode_tokens: int = 32,
     repeats: int = 6,
+    progress: Progress | None = None,
     timeout_s: float | None = None,
 ) -> tuple[Measurement, ...]:
     """Measure size, peak memory and speed of a version in a process of its own.
@@ -190,7 +195,7 @@ def weigh_resources(
     folder = ScoreFolder(cache / f"resources-{_key('resources', model, {**parameters, **machine})}")
     run = folder.read_run()
     if run is None:
-        run = _work("speed", model, parameters, threads=count, progress=None, timeout_s=timeout_s)
+        run = _work("speed", model, parameters, threads=count, progress=progress, timeout_s=timeout_s)
         folder.write_run(run)
     return resource_measurements(
         subject=model.digest,
@@ -239,6 +244,8 @@ def _work(
     }
     name = f"{_engine_name(model)} ({', '.join(f'{k} {v}' for k, v in _packages(model).items())})"
     doing = "while it was loaded"
+    if progress is not None:
+        progress(0, 0)  # loading may take longer than the work
     patient = kind != "speed"  # speed is that of the engine as it serves
     with Child(
         _WORKER, message, place=str(model.path), engine=name, threads=count, timeout_s=timeout_s, patient=patient

@@ -92,7 +92,8 @@ class TorchEngine:
             packages={**self._packages, "numpy": np.__version__},
             dtype=self._dtype,
             threads=self._threads,
-            notes={"ignored_tensors": len(self._ignored), "ignored_tensor_names": list(self._ignored[:_NAMED_TENSORS])},
+            # Only how many: facts go into public dossiers, and what an internal model holds beyond may be held back.
+            notes={"ignored_tensors": len(self._ignored)},
         )
 
     def prepare(self, context_tokens: int) -> None:

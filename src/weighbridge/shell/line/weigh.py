@@ -1,7 +1,7 @@
 """Weigh every version against the internal model."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from weighbridge.dossier.evidence import Evidence
 from weighbridge.errors import RecipeError
@@ -14,6 +14,9 @@ from weighbridge.shell.line.source import Source
 from weighbridge.shell.plan.model import LikelihoodPlan, Plan
 from weighbridge.shell.progress import Progress
 from weighbridge.shell.workspace import Workspace
+
+SERVED_DTYPE = "bfloat16"
+"""What transformers serves a bf16 checkpoint in; likelihoods are computed in float32, so that only the weights differ."""
 
 ENGINES = {"safetensors": "transformers", "gguf": "llama.cpp"}
 
@@ -79,6 +82,7 @@ class Scales:
                 reference,
                 self.workspace.likelihood,
                 seed=self.plan.seed,
+                confidence=probe.confidence,
                 threads=self.threads,
                 progress=self._positions(f"weighing {version.name} in {ENGINES[version.checkpoint.format]}"),
             )
@@ -86,25 +90,34 @@ class Scales:
         }
 
     def _resources(self, versions: tuple[AuditedVersion, ...]) -> dict[str, tuple[Measurement, ...]]:
-        found = {}
-        for version in versions:
-            self.progress.begin(f"timing {version.name} in {ENGINES[version.checkpoint.format]}")
-            found[version.name] = weigh_resources(_model(version), self.workspace.likelihood, threads=self.threads)
-        return found
+        return {
+            version.name: weigh_resources(
+                replace(_model(version), dtype=SERVED_DTYPE),
+                self.workspace.likelihood,
+                threads=self.threads,
+                progress=self._positions(f"timing {version.name} in {ENGINES[version.checkpoint.format]}"),
+            )
+            for version in versions
+        }
 
     def _positions(self, text: str) -> Callable[[int, int], None]:
         """Return a callback that shows positions done, once it knows how many there are."""
-        advance: Callable[[int], None] | None = None
-        shown = 0
+        total_shown, shown = -1, 0
+        advance: Callable[[int], None] = _nowhere
 
         def show(done: int, total: int) -> None:
-            nonlocal advance, shown
-            if advance is None:
-                advance = self.progress.begin(text, total, unit="positions")
+            nonlocal advance, total_shown, shown
+            if total != total_shown:
+                known = total if total > 1 else None
+                advance, total_shown = self.progress.begin(text, known, unit="positions"), total
             advance(done - shown)
             shown = done
 
         return show
+
+
+def _nowhere(amount: int) -> None:
+    """Show nothing."""
 
 
 def _documents(probe: LikelihoodPlan) -> tuple[Document, ...]:
