@@ -60,7 +60,7 @@ def make_checkpoint(folder: Path) -> Path:
 
 
 def timed(arguments: list[str], out: Path) -> tuple[float, int]:
-    """Return wall seconds of one child, and the peak resident bytes that it prints; `out` is removed before and after."""
+    """Return wall seconds of one child and the peak resident bytes that it prints; `out` is removed around it."""
     shutil.rmtree(out, ignore_errors=True)
     began = time.perf_counter()
     done = subprocess.run(arguments, check=True, capture_output=True, text=True)

@@ -1,6 +1,6 @@
 """Documents are tests: every code block runs, and generated pages are up to date.
 
-The blocks of one document run in order in one shell, in a folder that holds `examples/smollm2` as `make demo` leaves it.
+The blocks of one document run in order in one shell, in a folder with `examples/smollm2` as `make demo` leaves it.
 
 * `sh`, `python`: run; must end with 0, or with N where the block's first line reads `# exits N`.
 * `yaml`: a release plan, or a part of one; must be YAML, and whole plans must load.
@@ -18,6 +18,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from conftest import Released
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 DOCUMENTS = [REPOSITORY / "README.md", REPOSITORY / "CONTRIBUTING.md", *sorted((REPOSITORY / "docs").rglob("*.md"))]
@@ -32,7 +33,7 @@ def blocks(document: Path) -> list[tuple[str, str]]:
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(REPOSITORY)))
-def test_every_block_runs(document, request):
+def test_every_block_runs(document: Path, request: pytest.FixtureRequest) -> None:
     found = blocks(document)
     assert {language for language, _ in found} <= LANGUAGES, "every block says what it is"
     for language, text in found:
@@ -60,7 +61,7 @@ def shell(language: str, text: str) -> str:
     return f"set +e; ( {body}\n); code=$?; set -e; test $code = {expected.group(1)}"
 
 
-def run(script: str, released) -> None:
+def run(script: str, released: Released) -> None:
     folder = released.example.parents[1]
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     child = subprocess.Popen(
@@ -87,7 +88,7 @@ def stop_group(leader: int) -> None:
         return
 
 
-def test_generated_reference_is_up_to_date():
+def test_generated_reference_is_up_to_date() -> None:
     command = [sys.executable, str(REPOSITORY / "tools" / "reference.py"), "--check"]
     done = subprocess.run(command, env={**os.environ, "COLUMNS": "100"}, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

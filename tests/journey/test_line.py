@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from conftest import Released
 
 pytestmark = pytest.mark.journey
 
@@ -22,13 +23,13 @@ PLANTED = (
 )
 
 
-def test_every_version_passes_and_is_published(released):
+def test_every_version_passes_and_is_published(released: Released) -> None:
     assert [v["name"] for v in released.outcome["published"]] == [f"example/{name}" for name in VERSIONS]
     assert released.outcome["refused"] == []
     assert "Paris" in released.outcome["answer"]
 
 
-def test_nothing_that_was_planted_is_anywhere_in_the_hub(released):
+def test_nothing_that_was_planted_is_anywhere_in_the_hub(released: Released) -> None:
     for path in released.hub.rglob("*"):
         if path.is_file():
             data = path.read_bytes()
@@ -36,7 +37,7 @@ def test_nothing_that_was_planted_is_anywhere_in_the_hub(released):
                 assert secret not in data, f"{secret!r} in {path}"
 
 
-def test_every_version_carries_a_finding_free_proof_of_absence(released):
+def test_every_version_carries_a_finding_free_proof_of_absence(released: Released) -> None:
     for name in VERSIONS:
         record = json.loads((released.hub / "models" / "example" / name / "release.json").read_bytes())
         [proof] = [audit for audit in record["audits"] if audit["probe"] == "held-back"]
@@ -45,7 +46,7 @@ def test_every_version_carries_a_finding_free_proof_of_absence(released):
         assert proof["coverage"]["bytes_scanned"] == sum(e["size_bytes"] for e in record["manifest"])
 
 
-def test_measurements_are_about_these_bytes_and_carry_intervals(released):
+def test_measurements_are_about_these_bytes_and_carry_intervals(released: Released) -> None:
     for name in VERSIONS:
         record = json.loads((released.hub / "models" / "example" / name / "release.json").read_bytes())
         measured = {(m["measure"], m["comparison"]): m for m in record["measurements"]}
@@ -54,11 +55,11 @@ def test_measurements_are_about_these_bytes_and_carry_intervals(released):
             assert found["subject"] == record["subject"]
             assert found["interval"]["low"] <= found["value"] <= found["interval"]["high"]
             assert found["n"] > 1000
-        for measure in ("size_bytes", "peak_memory_bytes", "prefill_tokens_per_second", "decode_tokens_per_second"):
-            assert measured[measure, "absolute"]["value"] > 0
+        for exact in ("size_bytes", "peak_memory_bytes", "prefill_tokens_per_second", "decode_tokens_per_second"):
+            assert measured[exact, "absolute"]["value"] > 0
 
 
-def test_the_order_of_quality_is_the_order_of_bits(released):
+def test_the_order_of_quality_is_the_order_of_bits(released: Released) -> None:
     def divergence(name: str) -> float:
         record = json.loads((released.hub / "models" / "example" / name / "release.json").read_bytes())
         return float(next(m["value"] for m in record["measurements"] if m["measure"] == "kl_divergence"))
@@ -69,7 +70,7 @@ def test_the_order_of_quality_is_the_order_of_bits(released):
     assert bf16 < q8 < q4 < 0.1
 
 
-def test_releasing_again_changes_nothing(released):
+def test_releasing_again_changes_nothing(released: Released) -> None:
     before = (released.hub / "current").readlink()
     stamps = {
         path: path.stat().st_mtime_ns for path in (released.example / ".weighbridge").rglob("*") if path.is_file()
@@ -83,7 +84,7 @@ def test_releasing_again_changes_nothing(released):
     assert {path.name for path in changed} <= {"lock", "index.html"}
 
 
-def test_verify_names_the_file_when_one_byte_differs(released, tmp_path):
+def test_verify_names_the_file_when_one_byte_differs(released: Released, tmp_path: Path) -> None:
     copy = tmp_path / "copy"
     shutil.copytree(released.hub / "models" / "example" / VERSIONS[0], copy)
     good = released.weighbridge("verify", copy, "--key", released.key)
@@ -104,7 +105,7 @@ def test_verify_names_the_file_when_one_byte_differs(released, tmp_path):
     assert problems == {("changed", "model.safetensors"), ("extra", "extra.txt"), ("missing", "NOTICE")}
 
 
-def test_verify_needs_the_publishers_key_and_no_other(released, tmp_path):
+def test_verify_needs_the_publishers_key_and_no_other(released: Released, tmp_path: Path) -> None:
     folder = released.hub / "models" / "example" / VERSIONS[2]
     assert released.weighbridge("verify", folder).returncode == 2
     stranger = {**released.environment, "WEIGHBRIDGE_HOME": str(tmp_path)}
@@ -116,7 +117,7 @@ def test_verify_needs_the_publishers_key_and_no_other(released, tmp_path):
     assert released.weighbridge("verify", folder, "--key", tmp_path / "release.pub").returncode == 1
 
 
-def test_the_unmodified_model_signing_command_verifies_what_we_publish(released):
+def test_the_unmodified_model_signing_command_verifies_what_we_publish(released: Released) -> None:
     folder = (released.hub / "models" / "example" / VERSIONS[3]).resolve()
     command = [sys.executable, "-m", "model_signing", "verify", "key", str(folder)]
     arguments = ["--signature", str(folder / "model.sig"), "--public_key", str(released.key)]
@@ -124,7 +125,7 @@ def test_the_unmodified_model_signing_command_verifies_what_we_publish(released)
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_transformers_loads_the_published_safetensors_and_speaks(released):
+def test_transformers_loads_the_published_safetensors_and_speaks(released: Released) -> None:
     code = (
         "import sys, torch\n"
         "from transformers import AutoModelForCausalLM, AutoTokenizer\n"
@@ -147,7 +148,7 @@ def test_transformers_loads_the_published_safetensors_and_speaks(released):
     assert "Paris" in done.stdout
 
 
-def test_the_card_is_valid_for_the_hugging_face_hub(released):
+def test_the_card_is_valid_for_the_hugging_face_hub(released: Released) -> None:
     from huggingface_hub import ModelCard
 
     card = ModelCard.load(released.hub / "models" / "example" / VERSIONS[3] / "README.md")
@@ -156,7 +157,7 @@ def test_the_card_is_valid_for_the_hugging_face_hub(released):
     assert {result.metric_type for result in card.data.eval_results} >= {"perplexity"}
 
 
-def test_run_refuses_what_was_tampered_with(released, tmp_path):
+def test_run_refuses_what_was_tampered_with(released: Released, tmp_path: Path) -> None:
     copy = tmp_path / "copy"
     shutil.copytree(released.hub / "models" / "example" / VERSIONS[3], copy)
     (copy / "README.md").chmod(0o644)
@@ -166,7 +167,7 @@ def test_run_refuses_what_was_tampered_with(released, tmp_path):
     assert "README.md" in done.stderr
 
 
-def test_run_answers_by_name_from_the_hub(released):
+def test_run_answers_by_name_from_the_hub(released: Released) -> None:
     done = released.weighbridge(
         "run", "example/smollm2-135m-gguf-q4_k_m", "--hub", released.hub, "--port", 0, "--ask", "Say hello.", "--json"
     )
@@ -174,7 +175,7 @@ def test_run_answers_by_name_from_the_hub(released):
     assert json.loads(done.stdout)["answer"].strip()
 
 
-def test_a_bad_version_is_refused_with_rule_value_interval_and_remedy(released):
+def test_a_bad_version_is_refused_with_rule_value_interval_and_remedy(released: Released) -> None:
     before = (released.hub / "current").readlink()
     done = released.weighbridge("release", released.example / "release-refused.yaml", "--json")
     assert done.returncode == 1, done.stderr
@@ -191,7 +192,7 @@ def test_a_bad_version_is_refused_with_rule_value_interval_and_remedy(released):
     assert not (released.hub / "models" / "example" / "smollm2-135m-tiny-q2_k").exists()
 
 
-def test_the_second_release_in_the_same_work_folder_waits_its_turn(released):
+def test_the_second_release_in_the_same_work_folder_waits_its_turn(released: Released) -> None:
     work = released.example / ".weighbridge"
     hold = (
         "import sys; from pathlib import Path; from weighbridge.shell.workspace import Workspace\n"
@@ -207,7 +208,7 @@ def test_the_second_release_in_the_same_work_folder_waits_its_turn(released):
     assert f"process {child.pid}" in done.stderr
 
 
-def test_init_writes_a_plan_that_loads(released, tmp_path):
+def test_init_writes_a_plan_that_loads(released: Released, tmp_path: Path) -> None:
     plan = tmp_path / "plan.yaml"
     internal = released.example / "checkpoints" / "internal"
     done = released.weighbridge("init", internal, "--out", plan, "--name", "acme/osprey")
@@ -219,7 +220,7 @@ def test_init_writes_a_plan_that_loads(released, tmp_path):
 
 
 @pytest.mark.parametrize("name", [VERSIONS[0], VERSIONS[3]])
-def test_show_finds_published_versions_sound(released, name):
+def test_show_finds_published_versions_sound(released: Released, name: str) -> None:
     done = released.weighbridge("show", released.hub / "models" / "example" / name, "--json")
     assert done.returncode == 0, done.stdout
     document = json.loads(done.stdout)
@@ -228,7 +229,7 @@ def test_show_finds_published_versions_sound(released, name):
     assert document["architecture"]["context_length"] == 8192
 
 
-def test_the_page_stands_alone(released):
+def test_the_page_stands_alone(released: Released) -> None:
     page = (released.hub / "index.html").read_text()
     for name in VERSIONS:
         assert name in page

@@ -50,12 +50,12 @@ def test_every_pair_agrees_with_pytorch(source: str, target: str) -> None:
 
 
 def test_a_value_beyond_float16_is_refused_with_the_tensors_name() -> None:
-    block = memoryview(np.array([1.0, 70000.0], dtype=np.float32)).cast("B")
+    block = np.array([1.0, 70000.0], dtype=np.float32).data.cast("B")
     with pytest.raises(RecipeError, match="big") as caught:
         converter("F32", "F16", "big")(block)
     assert "bf16" in caught.value.hint
 
 
 def test_an_infinity_stays_one() -> None:
-    block = memoryview(np.array([np.inf, -np.inf], dtype=np.float32)).cast("B")
+    block = np.array([np.inf, -np.inf], dtype=np.float32).data.cast("B")
     assert np.isinf(np.frombuffer(converter("F32", "F16", "t")(block), dtype=np.float16)).all()

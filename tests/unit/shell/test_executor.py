@@ -1,6 +1,7 @@
 """The local executor keeps order, bounds what runs ahead, and does not lock itself up."""
 
 import threading
+from collections.abc import Iterator
 
 import pytest
 
@@ -22,14 +23,14 @@ def test_parts_may_stream() -> None:
 def test_stream_takes_no_more_than_it_may_hold() -> None:
     taken = 0
 
-    def items() -> "object":
+    def items() -> Iterator[int]:
         nonlocal taken
         for number in range(100):
             taken += 1
             yield number
 
     with LocalExecutor(2) as executor:
-        stream = executor.stream(lambda x: x, items(), ahead=3)  # type: ignore[arg-type]  # a generator of int
+        stream: Iterator[int] = executor.stream(lambda x: x, items(), ahead=3)
         next(stream)
         assert taken <= 4
 

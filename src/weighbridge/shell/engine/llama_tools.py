@@ -70,7 +70,7 @@ class LlamaCppTools:
         return {"type": type_}
 
     def quantise(self, source: Path, out: Path, *, type_: str, threads: int) -> Mapping[str, Any]:
-        """Write `source` quantised to `type_`; see `GgufEngine`. Facts tell how many tensors fell back to another type."""
+        """Write `source` quantised to `type_`; see `GgufEngine`. Facts tell how many tensors got another type."""
         request = {"source": str(source), "out": str(out), "ftype": GGUF_TYPES[type_], "threads": threads}
         done = _run([sys.executable, "-c", _QUANTISE], json.dumps(request), str(out.parent))
         if done.returncode != 0 or not out.is_file():

@@ -16,7 +16,7 @@ from weighbridge.shell.progress import Progress
 from weighbridge.shell.workspace import Workspace
 
 SERVED_DTYPE = "bfloat16"
-"""What transformers serves a bf16 checkpoint in; likelihoods are computed in float32, so that only the weights differ."""
+"""What transformers serves in. Likelihoods are computed in float32, so that only the weights differ."""
 
 ENGINES = {"safetensors": "transformers", "gguf": "llama.cpp"}
 
