@@ -41,6 +41,7 @@ class Family:
         held_back: what no version contains.
         key_fingerprint: of the publisher's public key; empty if nothing is signed.
         generated_with: for example `Weighbridge 0.1.0`.
+        neighbours: name and path of what else the hub holds.
     """
 
     model: str
@@ -51,6 +52,7 @@ class Family:
     held_back: HeldBackSummary = field(default_factory=HeldBackSummary)
     key_fingerprint: str = ""
     generated_with: str = ""
+    neighbours: tuple[tuple[str, str], ...] = ()
 
 
 def source_bytes(family: Family) -> float | None:

@@ -2,6 +2,7 @@
 
 import re
 import sys
+from dataclasses import replace
 from html.parser import HTMLParser
 from itertools import combinations, pairwise
 from pathlib import Path
@@ -382,3 +383,10 @@ def test_the_ratio_is_charted_and_not_the_perplexity_itself() -> None:
     assert ratio.value == 1.441
     html = render_page(a_family())
     assert "osprey-135m-q2_k: 88.2 MB, 1.44 [1.38, 1.51], refused" in html
+
+
+def test_what_else_the_hub_holds_is_linked() -> None:
+    family = replace(a_family(), neighbours=(("acme/other", "models/acme/other"),))
+    page = render_page(family)
+    assert '<a href="models/acme/other/README.md">acme/other</a>' in page
+    assert "Also in this hub" not in render_page(a_family())

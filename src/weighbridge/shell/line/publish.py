@@ -1,7 +1,7 @@
 """Sign what passed, publish it into a local hub, and write the page that shows the whole family."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -130,7 +130,9 @@ class Publisher:
         ]
 
         def page(catalogue: Mapping[str, PublishedVersion]) -> str:
-            return render_page(family)
+            names = {candidate.staged.name for candidate in candidates}
+            others = tuple((name, f"models/{name}") for name in catalogue if name not in names)
+            return render_page(replace(family, neighbours=others))
 
         publish(hub, candidates, line.plan.policy, now=line.clock(), page=page)
 
