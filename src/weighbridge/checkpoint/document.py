@@ -20,14 +20,33 @@ def parse_object(
     max_values: int,
     error: type[CheckpointError] = CheckpointError,
 ) -> Mapping[str, Any]:
-    """Parse `data` as one JSON object in UTF-8.
+    """Parse `data` as one JSON object in UTF-8; see `parse_document`.
+
+    Raises:
+        CheckpointError: (or `error`, a kind of it) if it is no object, or `parse_document` refuses it.
+    """
+    parsed = parse_document(data, place=place, max_depth=max_depth, max_values=max_values, error=error)
+    if not isinstance(parsed, dict):
+        raise error("the JSON is not an object", place=place)
+    return parsed
+
+
+def parse_document(
+    data: bytes,
+    *,
+    place: str,
+    max_depth: int,
+    max_values: int,
+    error: type[CheckpointError] = CheckpointError,
+) -> Any:
+    """Parse `data` as one JSON value in UTF-8.
 
     Nesting and the number of values are counted before anything is built, so that a small file cannot take
     the stack and a large one cannot take the memory.
 
     Raises:
-        CheckpointError: (or `error`, a kind of it) if it is not UTF-8, not JSON, not an object, nested deeper
-            than `max_depth`, holds more than `max_values`, or has an object with one key twice.
+        CheckpointError: (or `error`, a kind of it) if it is not UTF-8, not JSON, nested deeper than `max_depth`,
+            holds more than `max_values`, or has an object with one key twice.
     """
     depth, values = _measure(data)
     if depth > max_depth:
@@ -44,14 +63,11 @@ def parse_object(
         return found
 
     try:
-        parsed = json.loads(data.decode("utf-8"), object_pairs_hook=unique)
+        return json.loads(data.decode("utf-8"), object_pairs_hook=unique)
     except UnicodeDecodeError as cause:
         raise error(f"the JSON is not UTF-8 (byte {cause.start})", place=place) from cause
     except ValueError as cause:
         raise error(f"not valid JSON: {cause}", place=place) from cause
-    if not isinstance(parsed, dict):
-        raise error("the JSON is not an object", place=place)
-    return parsed
 
 
 def _measure(data: bytes) -> tuple[int, int]:

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from weighbridge.checkpoint.dtype import FLOATS, FloatFormat
+from weighbridge.checkpoint.scale import ScaleScan
 from weighbridge.checkpoint.tensor import TensorEntry
 
 _Bits = npt.NDArray[np.unsignedinteger[Any]]
@@ -53,7 +54,7 @@ class NonFiniteCounter:
     unsigned integers: only a NaN or infinity lies above that of infinity (positive ones in the signed, negative
     ones in the unsigned order). Only a block that has one is counted, so sound weights cost two reads in cache.
 
-    Integer and block-quantised tensors are not looked at.
+    Of block-quantised tensors the scales are counted (see `weighbridge.checkpoint.scale`); integers are always finite.
     """
 
     def __init__(self, tensors: Sequence[TensorEntry]) -> None:
@@ -64,6 +65,7 @@ class NonFiniteCounter:
             runs = self._runs.setdefault(tensor.file, [])
             if not (runs and runs[-1].take(tensor)):
                 runs.append(_Run(tensor))
+        self._scales = ScaleScan(tensors)
         self._starts = {file: [run.start for run in runs] for file, runs in self._runs.items()}
         self._lock = Lock()
         self._found: dict[str, NonFinite] = {}
@@ -76,6 +78,8 @@ class NonFiniteCounter:
 
     def visit(self, file: str, offset: int, block: memoryview, overlap: memoryview) -> None:
         """Look at one block, see `weighbridge.checkpoint.read.BlockVisitor`."""
+        for name, nan, infinite in self._scales.visit(file, offset, block, overlap):
+            self._add(name, nan, infinite)
         runs = self._runs.get(file)
         if runs is None or not len(block):
             return

@@ -27,6 +27,11 @@ _BUFFERS = 4
 """Of one worker: one being read into or visited, the others waiting to be hashed."""
 
 
+def usable_threads() -> int:
+    """Return how many cores this process may use; only Linux knows it better than the number of cores."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 class BlockVisitor(Protocol):
     """Looks at bytes as they stream past."""
 
@@ -70,7 +75,7 @@ def read_folder(
         CheckpointError: if a file cannot be read.
     """
     names = list_files(root) if files is None else tuple(dict.fromkeys(files))
-    threads = threads or len(os.sched_getaffinity(0))
+    threads = threads or usable_threads()
     work = _Pass(root, names, visitors, threads, on_bytes)
     workers = max(min(threads, len(names)), 1)
     if workers == 1:

@@ -85,7 +85,9 @@ class _Walk:
         except OSError as cause:
             return self.report(unreadable(cause, relative))
         except UnsafePathError as problem:
-            return self.report(problem)
+            # The message repeats the name, escaped; the folder that holds it is where to look.
+            place = problem.place or os.path.dirname(relative) or self.root  # noqa: PTH120
+            return self.report(UnsafePathError(problem.message, place=place, hint=problem.hint))
         if stat.S_ISDIR(mode):
             return self.folder(relative + "/", above, depth + 1)
         if not stat.S_ISREG(mode):

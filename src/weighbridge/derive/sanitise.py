@@ -4,17 +4,20 @@ Tensors stream through in blocks; memory stays at a few blocks, whatever the che
 """
 
 import json
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from weighbridge.checkpoint.document import parse_document
 from weighbridge.checkpoint.folder import Checkpoint
 from weighbridge.checkpoint.manifest import FileEntry, Manifest
 from weighbridge.checkpoint.read import read_folder
 from weighbridge.checkpoint.stream import TensorFile
 from weighbridge.checkpoint.tensor import TensorEntry
+from weighbridge.checkpoint.walk import open_inside, read_prefix
 from weighbridge.checkpoint.write import SafetensorsWriter, write_bytes
 from weighbridge.derive.cast import FLOAT_DTYPES, converter, target_bytes
 from weighbridge.derive.executor import Executor
@@ -24,6 +27,8 @@ from weighbridge.errors import CheckpointError
 MAX_SHARD_BYTES = 5_000_000_000
 BLOCK_BYTES = 4 << 20
 MAX_JSON_BYTES = 64 << 20
+MAX_JSON_DEPTH = 64
+MAX_JSON_VALUES = 5_000_000
 
 Scrub = Callable[[str, Any], tuple[Any, Sequence[str]]]
 """Takes a file name and its parsed JSON; returns what may go out, and JSON pointers of what was removed."""
@@ -165,23 +170,40 @@ def _index(names: Sequence[str], shards: Sequence[Sequence[TensorEntry]], dtype:
 def _copy(root: Path, file: str, out: Path, scrub: Scrub | None) -> Sequence[str]:
     """Copy one small file, scrubbed if it is JSON; return pointers of what was removed."""
     path = root / file
-    if path.stat().st_size > MAX_JSON_BYTES:
-        raise CheckpointError(
-            f"larger than {MAX_JSON_BYTES >> 20} MiB", place=str(path), hint="Leave it out of `keep`."
-        )
-    data = path.read_bytes()
+    data = _small_file(root, file)
     removed: Sequence[str] = ()
-    if scrub is not None and file.endswith(".json"):
-        try:
-            clean, removed = scrub(file, json.loads(data))
-        except (ValueError, RecursionError) as error:
-            raise CheckpointError(f"not JSON: {error}", place=str(path)) from error
+    if scrub is not None and file.lower().endswith(".json"):
+        # Of a key that is there twice, a loader may see the one that the scrubber did not; UTF-16 hides from a search.
+        document = parse_document(data, place=str(path), max_depth=MAX_JSON_DEPTH, max_values=MAX_JSON_VALUES)
+        clean, removed = scrub(file, document)
         if removed:
-            data = (json.dumps(clean, indent=2, ensure_ascii=False) + "\n").encode()
+            data = _json_bytes(clean)
     target = out / file
     target.parent.mkdir(parents=True, exist_ok=True)
     write_bytes(target, data)
     return removed
+
+
+def _json_bytes(document: Any) -> bytes:
+    try:
+        return (json.dumps(document, indent=2, ensure_ascii=False) + "\n").encode()
+    except UnicodeEncodeError:  # half a character, which only an escape can spell
+        return (json.dumps(document, indent=2) + "\n").encode()
+
+
+def _small_file(root: Path, file: str) -> bytes:
+    descriptor = open_inside(root, file)
+    try:
+        data = read_prefix(descriptor, MAX_JSON_BYTES + 1, place=str(root / file))
+    finally:
+        os.close(descriptor)
+    if len(data) > MAX_JSON_BYTES:
+        raise CheckpointError(
+            f"larger than {MAX_JSON_BYTES >> 20} MiB, which no configuration or tokenizer is",
+            place=str(root / file),
+            hint="Leave it out of `keep`, or name it under `hold_back`.",
+        )
+    return data
 
 
 def _names_below(folder: Path) -> list[str]:

@@ -4,18 +4,21 @@ A result is built in a folder of its own under a temporary name, and gets its fi
 has reached the disk: a result that has its name is complete, whenever the work was killed.
 """
 
+import hashlib
 import json
 import os
 import shutil
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from weighbridge.checkpoint.manifest import FileEntry, Manifest
+from weighbridge.checkpoint.manifest import Manifest
 from weighbridge.checkpoint.read import read_folder
+from weighbridge.checkpoint.walk import list_files
 from weighbridge.checkpoint.write import write_bytes
-from weighbridge.errors import WorkspaceError
+from weighbridge.errors import CheckpointError, WorkspaceError
 
 _RECORD = "derivation.json"
 _FILES = "files"
@@ -50,22 +53,30 @@ class DerivationStore:
     def __init__(self, root: Path) -> None:
         self.root = root
 
-    def sweep(self) -> None:
-        """Remove what a killed run left half-done. Only the holder of the work folder's lock may call this."""
-        for leftover in self.root.glob(".*"):
-            shutil.rmtree(leftover, ignore_errors=True)
-
     def get(self, key: str) -> Derived | None:
-        """Return a finished result, or None. A result whose files have changed since counts as absent."""
+        """Return a finished result, or None. One that is damaged, or whose files have changed since, counts as absent.
+
+        A file whose size and times are as they were is taken to be as it was. Another time (a hard link or a copy of
+        the folder makes one) has the bytes read again.
+        """
         folder = self.root / key
+        files = folder / _FILES
         try:
             record = json.loads((folder / _RECORD).read_bytes())
-            manifest = Manifest.from_json(record["manifest"])
-        except (FileNotFoundError, ValueError, KeyError):
+            manifest, facts = Manifest.from_json(record["manifest"]), dict(record["facts"])
+            paths = tuple(str(entry.path) for entry in manifest)
+            if record["sha256"] != _digest(manifest, facts) or list_files(files) != paths:
+                return None
+            stamps = {path: _stamp(files / path) for path in paths}
+            suspects = [path for path in paths if stamps[path] != record["stamps"].get(path)]
+            if suspects:
+                if read_folder(files, suspects) != manifest.without(*set(paths).difference(suspects)):
+                    return None
+                with suppress(WorkspaceError):  # on a full disk they are read again next time
+                    _keep_record(folder, manifest, facts, stamps)
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError, CheckpointError):
             return None
-        if not _untouched(folder / _FILES, manifest, record.get("stamps", {})):
-            return None
-        return Derived(key=key, folder=folder / _FILES, manifest=manifest, reused=True, facts=record["facts"])
+        return Derived(key=key, folder=files, manifest=manifest, reused=True, facts=facts)
 
     def get_or_make(self, key: str, make: Make) -> Derived:
         """Return the result named `key`; call `make` with an empty folder if there is none yet.
@@ -83,8 +94,7 @@ class DerivationStore:
             files.mkdir(parents=True)
             manifest, facts = make(files)
             manifest = manifest or read_folder(files)
-            record = {"manifest": manifest.to_json(), "facts": dict(facts), "stamps": _stamps(files, manifest)}
-            write_bytes(temporary / _RECORD, json.dumps(record, indent=1).encode())
+            _keep_record(temporary, manifest, facts, {str(e.path): _stamp(files / e.path) for e in manifest})
             shutil.rmtree(self.root / key, ignore_errors=True)
             temporary.rename(self.root / key)
         except OSError as error:
@@ -98,22 +108,22 @@ class DerivationStore:
         return Derived(key=key, folder=self.root / key / _FILES, manifest=manifest, reused=False, facts=facts)
 
 
-def _stamps(folder: Path, manifest: Manifest) -> dict[str, int]:
-    return {str(entry.path): (folder / entry.path).stat().st_mtime_ns for entry in manifest}
+def _keep_record(folder: Path, manifest: Manifest, facts: Mapping[str, Any], stamps: Mapping[str, list[int]]) -> None:
+    record = {
+        "manifest": manifest.to_json(),
+        "facts": dict(facts),
+        "sha256": _digest(manifest, facts),
+        "stamps": dict(stamps),
+    }
+    write_bytes(folder / _RECORD, json.dumps(record, indent=1).encode())
 
 
-def _untouched(folder: Path, manifest: Manifest, stamps: Mapping[str, int]) -> bool:
-    """Say whether sizes and times are as recorded; where only a time differs, the bytes decide."""
-    try:
-        suspects = [entry for entry in manifest if _suspect(folder, entry, stamps)]
-        if any((folder / entry.path).stat().st_size != entry.size_bytes for entry in suspects):
-            return False
-    except OSError:
-        return False
-    names = [str(entry.path) for entry in suspects]
-    return not names or read_folder(folder, names) == Manifest.of(suspects)
+def _digest(manifest: Manifest, facts: Mapping[str, Any]) -> str:
+    """Return what tells that a record was damaged."""
+    return hashlib.sha256(json.dumps([manifest.to_json(), dict(facts)], sort_keys=True).encode()).hexdigest()
 
 
-def _suspect(folder: Path, entry: FileEntry, stamps: Mapping[str, int]) -> bool:
-    status = (folder / entry.path).stat()
-    return status.st_size != entry.size_bytes or status.st_mtime_ns != stamps.get(str(entry.path))
+def _stamp(path: Path) -> list[int]:
+    """Return size and times; nobody can set the last one, the change time, back."""
+    status = path.lstat()
+    return [status.st_size, status.st_mtime_ns, status.st_ctime_ns]

@@ -9,6 +9,8 @@ from weighbridge.checkpoint.tensor import TensorEntry
 from weighbridge.derive.recipe import STANDARD_FILES, WithholdStep
 from weighbridge.errors import RecipeError
 
+_WEIGHTS = (".safetensors", ".gguf")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Selection:
@@ -34,7 +36,7 @@ def select(checkpoint: Checkpoint, step: WithholdStep) -> Selection:
 
     Raises:
         RecipeError: if a pattern matches nothing (a misspelt pattern would let the secret out), a weight file is to
-            be withheld whole, or no tensor remains.
+            be withheld whole, no tensor remains, or `keep` would carry further weights, which nothing sanitises.
     """
     names = [tensor.name for tensor in checkpoint.tensors]
     _require_matches("tensors", step.tensors, names)
@@ -52,6 +54,11 @@ def select(checkpoint: Checkpoint, step: WithholdStep) -> Selection:
     files = tuple(
         file for file in others if file not in withheld_files and (file in STANDARD_FILES or _matches(file, step.keep))
     )
+    if carried := [file for file in files if file.lower().endswith(_WEIGHTS)]:
+        raise RecipeError(
+            f"`keep` names {carried[0]!r}, which holds weights: those go out as tensors of a version, never as a copy",
+            hint="Narrow `keep`, or name the file under `hold_back`.",
+        )
     return Selection(
         tensors=kept,
         withheld_tensors=tuple(tensor for tensor in checkpoint.tensors if _matches(tensor.name, step.tensors)),

@@ -3,6 +3,7 @@
 import os
 from pathlib import Path
 
+from weighbridge.errors import InputError
 from weighbridge.shell.signing import EcKeySigner, create_key_pair
 
 
@@ -36,5 +37,10 @@ def load_signer(private_key: Path | None) -> tuple[EcKeySigner, Path | None]:
         return EcKeySigner.load(private_key), None
     if own_private_key().exists():
         return EcKeySigner.load(own_private_key()), None
-    home().mkdir(parents=True, exist_ok=True, mode=0o700)
-    return create_key_pair(own_private_key(), own_public_key()), own_public_key()
+    try:
+        return create_key_pair(own_private_key(), own_public_key()), own_public_key()
+    except InputError:
+        if not own_private_key().exists():
+            raise
+        # Another release made it in the meantime.
+        return EcKeySigner.load(own_private_key()), None

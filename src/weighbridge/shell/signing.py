@@ -127,7 +127,7 @@ def create_key_pair(private_path: Path, public_path: Path) -> EcKeySigner:
     signer = EcKeySigner(public_key_pem=_public_pem(key.public_key()), _key=key)
     _write_new(private_path, private_pem, mode=0o600)
     try:
-        write_public_key(signer, public_path)
+        _ensure_public_key(signer, public_path)
     except BaseException:
         private_path.unlink(missing_ok=True)
         raise
@@ -142,6 +142,15 @@ def write_public_key(signer: EcKeySigner, public_path: Path) -> None:
         WorkspaceError: if it cannot be written.
     """
     _write_new(public_path, signer.public_key_pem, mode=0o644)
+
+
+def _ensure_public_key(signer: EcKeySigner, public_path: Path) -> None:
+    """Write the public half; another process that saw the private key first may have written the same."""
+    try:
+        write_public_key(signer, public_path)
+    except InputError:
+        if _read_pem(public_path) != signer.public_key_pem:
+            raise
 
 
 def _exists(path: Path) -> InputError:

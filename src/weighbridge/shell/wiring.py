@@ -3,7 +3,7 @@
 import argparse
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,11 +18,14 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def line(plan_path: Path, *, work: Path | None = None, threads: int | None = None) -> "Iterator[Line]":
+def line(
+    plan_path: Path, *, work: Path | None = None, hub: Path | None = None, threads: int | None = None
+) -> "Iterator[Line]":
     """Load a plan, hold its work folder, and put a line together around it.
 
     Raises:
         PlanError: if the plan is wrong.
+        InputError: if model, work folder and hub lie inside each other.
         WorkspaceError: if the work folder is in use or not writable.
     """
     from weighbridge.derive.make import Workbench
@@ -31,13 +34,15 @@ def line(plan_path: Path, *, work: Path | None = None, threads: int | None = Non
     from weighbridge.shell.engine.llama_tools import LlamaCppTools
     from weighbridge.shell.executor import LocalExecutor
     from weighbridge.shell.line.derive import SCRUB_VERSION, scrub_with, withhold_step
+    from weighbridge.shell.line.inputs import check_places
     from weighbridge.shell.line.line import Line
     from weighbridge.shell.plan import load_plan
     from weighbridge.shell.workspace import Workspace
 
     if threads is not None and threads < 1:
-        raise InputError(f"--threads must be at least 1, not {threads}")
+        raise InputError(f"{threads} threads cannot work", hint="Give at least 1.")
     plan = load_plan(plan_path)
+    check_places(plan.source_path, work or plan.work_path, hub or plan.hub_path)
     count = threads or os.cpu_count() or 1
     with (
         Workspace(work or plan.work_path).held() as workspace,
@@ -45,7 +50,6 @@ def line(plan_path: Path, *, work: Path | None = None, threads: int | None = Non
         TerminalProgress() as progress,
     ):
         store = DerivationStore(workspace.derived)
-        store.sweep()
         try:
             gguf = LlamaCppTools()
         except MissingExtraError:
@@ -70,26 +74,33 @@ def line(plan_path: Path, *, work: Path | None = None, threads: int | None = Non
 
 def publisher(hub: Path | None, private_key: Path | None) -> "Publisher":
     """Return a publisher with the given key, or with this person's own, made on first use."""
-    from weighbridge.shell.home import load_signer, own_public_key
+    from weighbridge.shell.home import load_signer, own_private_key, own_public_key
     from weighbridge.shell.line.publish import Publisher
-    from weighbridge.shell.signing import write_public_key
+    from weighbridge.shell.signing import EcKeyVerifier, write_public_key
 
     signer, _ = load_signer(private_key)
     public = own_public_key() if private_key is None else private_key.with_suffix(".pub")
-    if not public.exists():
-        write_public_key(signer, public)
+    if not os.path.lexists(public):
+        # Another release may be writing the same.
+        with suppress(InputError):
+            write_public_key(signer, public)
+    if EcKeyVerifier.load(public).public_key_pem != signer.public_key_pem:
+        raise InputError(
+            f"this is not the public half of {private_key or own_private_key()}",
+            place=str(public),
+            hint="Move it away; the right one is written in its place.",
+        )
     return Publisher(hub=hub, signer=signer, public_key=public)
 
 
 @contextmanager
 def served(options: argparse.Namespace, progress: "Progress") -> "Iterator[ChatServer]":
     """Serve the model that `weighbridge run` was asked for: a folder, or a name in a hub."""
-    from weighbridge.dossier.signature import SIGNATURE_NAME
     from weighbridge.hub.folder import LocalHub
     from weighbridge.shell.home import own_public_key
 
     folder = Path(options.model)
-    if not (folder / SIGNATURE_NAME).is_file():
+    if not folder.is_dir():
         folder = LocalHub(options.hub).path_of(options.model)
     with serve_folder(
         folder,
@@ -117,14 +128,14 @@ def serve_folder(folder: Path, public_key: Path, progress: "Progress", **setting
     from weighbridge.shell.signing import EcKeyVerifier
 
     folder = folder.resolve()
+    model = gguf_file(folder)
     verifier = EcKeyVerifier.load(public_key)
-    size = sum(path.stat().st_size for path in folder.iterdir() if path.is_file())
+    size = sum(path.lstat().st_size for path in folder.iterdir())
     advance = progress.begin("verifying the signature and every byte", size)
     verification = verify_folder(folder, verifier, on_bytes=advance, threads=settings.get("threads"))
     if not verification.ok:
         first = verification.problems[0]
         raise VerificationError(f"{first.kind}: {first.message}", place=str(folder / first.path))
-    model = gguf_file(folder)
     progress.begin(f"loading {model.name} into llama.cpp")
     with LlamaServer(ServerSettings(model=model, alias=model.stem, **settings)) as server:
         yield server

@@ -1,7 +1,9 @@
 """The work folder: everything that can be made again, kept so that it need not be."""
 
+import contextlib
 import fcntl
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -38,9 +40,20 @@ class Workspace:
             ) from error
         try:
             self._lock(descriptor)
+            self._sweep()
             yield self
         finally:
             os.close(descriptor)
+
+    def _sweep(self) -> None:
+        """Remove what killed runs left half-done: everything that is made has a dotted name until it is whole."""
+        for pattern in ("derived/.*", "dossiers/.*", "evidence/.*", "likelihood/*/.*", ".*.tmp"):
+            for leftover in self.root.glob(pattern):
+                if leftover.is_dir() and not leftover.is_symlink():
+                    shutil.rmtree(leftover, ignore_errors=True)
+                else:
+                    with contextlib.suppress(OSError):
+                        leftover.unlink()
 
     def _lock(self, descriptor: int) -> None:
         try:
@@ -52,5 +65,7 @@ class Workspace:
                 place=str(self.root),
                 hint="Wait for it to end, or give another folder with --work.",
             ) from error
-        os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, f"process {os.getpid()}\n".encode(), 0)
+        # On a full disk the lock holds all the same; it only cannot say who has it.
+        with contextlib.suppress(OSError):
+            os.ftruncate(descriptor, 0)
+            os.pwrite(descriptor, f"process {os.getpid()}\n".encode(), 0)

@@ -96,9 +96,9 @@ def test_counts_go_to_the_right_one_of_adjacent_tensors() -> None:
         assert count(data, tensors, cuts) == expected
 
 
-def test_integers_and_quantised_blocks_are_not_looked_at() -> None:
+def test_integers_and_the_integers_of_quantised_blocks_are_not_looked_at() -> None:
     quantised = TensorEntry(name="q", dtype="Q8_0", shape=(32,), file="m", offset=0, size_bytes=34)
-    assert count(b"\xff" * 64, [quantised], []) == {}
+    assert count(b"\x00\x3c" + b"\xff" * 62, [quantised], []) == {}
     assert count(b"\xff" * 64, [entry("i", "I32", 0, 64)], []) == {}
 
 

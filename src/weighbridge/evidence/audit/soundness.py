@@ -8,6 +8,7 @@ from pathlib import PurePosixPath
 from weighbridge.checkpoint.dtype import FLOATS
 from weighbridge.checkpoint.folder import Checkpoint
 from weighbridge.checkpoint.nonfinite import NonFinite
+from weighbridge.checkpoint.scale import SCALE_OFFSETS
 from weighbridge.checkpoint.tensor import quoted
 from weighbridge.evidence.record import Audit, Finding, Severity
 
@@ -88,7 +89,7 @@ def audit_soundness(non_finite: Mapping[str, NonFinite], checkpoint: Checkpoint,
                     probe_version=PROBE_VERSION,
                 )
             )
-    unexamined = [tensor for tensor in checkpoint.tensors if tensor.dtype not in FLOATS]
+    unexamined = [t for t in checkpoint.tensors if t.dtype not in FLOATS and t.dtype not in SCALE_OFFSETS]
     coverage = {
         "files": len(checkpoint.files),
         "tensors": len(checkpoint.tensors),

@@ -7,6 +7,7 @@ from typing import Any
 
 from weighbridge.shell.cli.gate import explain
 from weighbridge.shell.cli.output import TerminalProgress, print_json, print_lines, readable_bytes
+from weighbridge.shell.cli.plan_options import add_threads_argument
 
 QUESTION = "What is the capital of France? Answer in one sentence."
 
@@ -14,7 +15,7 @@ QUESTION = "What is the capital of France? Answer in one sentence."
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of this verb."""
     parser.add_argument("--example", type=Path, metavar="DIR", help="folder of the example (default: smollm2)")
-    parser.add_argument("--threads", type=int, metavar="N", help="threads to use (default: all cores)")
+    add_threads_argument(parser)
     parser.add_argument("--question", default=QUESTION, help="what to ask at the end")
 
 

@@ -30,6 +30,12 @@ def run(options: argparse.Namespace) -> int:
             "the file is there already", place=str(options.out), hint="Choose --out, or --force to overwrite."
         )
     checkpoint = Checkpoint.open(options.checkpoint)
+    if options.checkpoint.is_dir() and options.out.resolve().is_relative_to(options.checkpoint.resolve()):
+        raise InputError(
+            "the plan would become a part of the internal model",
+            place=str(options.out),
+            hint="Write it beside the model's folder, for example with --out ../release.yaml.",
+        )
     name = options.name or f"example/{options.checkpoint.resolve().stem.lower()}"
     source = os.path.relpath(options.checkpoint.resolve(), options.out.resolve().parent)
     plan = starter_plan(checkpoint, describe(checkpoint), name, source=source)

@@ -2,17 +2,20 @@
 
 import argparse
 import importlib
+import io
 import json
 import os
+import signal
 import sys
+import threading
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
 from weighbridge import __version__
-from weighbridge.errors import InputError, WeighbridgeError
+from weighbridge.errors import InputError, WeighbridgeError, WorkspaceError
 
 DONE, REFUSED, UNUSABLE = 0, 1, 2
-INTERRUPTED = 130
+INTERRUPTED, TERMINATED = 130, 143
 
 VERBS = {
     "init": "write a commented release plan for a checkpoint",
@@ -31,7 +34,7 @@ EXIT_CODES = "exit codes: 0 done, 1 refused or failed verification, 2 unusable i
 
 def build_parser() -> argparse.ArgumentParser:
     """Return the parser of the whole command line, every verb's options included."""
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="weighbridge",
         description="Turns an internal AI model into open versions that people can trust.",
         epilog=EXIT_CODES,
@@ -48,27 +51,82 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
+class _Parser(argparse.ArgumentParser):
+    """Answers a wrong argument as every other error is answered, `--json` included."""
+
+    def error(self, message: str) -> NoReturn:
+        raise UsageError(message, hint=f"`{self.prog} --help` lists what can be given.")
+
+
+class UsageError(InputError):
+    """The command line itself is wrong."""
+
+
+class _Terminated(BaseException):
+    """SIGTERM came: leave every `with` block, so that engines in child processes end and temporary files go."""
+
+
 def _module(verb: str) -> Any:
     return importlib.import_module(f"weighbridge.shell.cli.{verb}")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; return its exit code."""
-    options = build_parser().parse_args(arguments)
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    _accept_any_text()
+    _obey_sigterm()
+    try:
+        return _run(given)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return UNUSABLE
+    except (KeyboardInterrupt, _Terminated) as stop:
+        sys.stderr.write("\nstopped; what is finished stays and is used again by the next run\n")
+        return INTERRUPTED if isinstance(stop, KeyboardInterrupt) else TERMINATED
+
+
+def _run(given: list[str]) -> int:
+    try:
+        options = build_parser().parse_args(given)
+    except UsageError as error:
+        return _report(error, as_json="--json" in given)
     try:
         code: int = _module(options.verb).run(options)
         sys.stdout.flush()
         return code
-    except WeighbridgeError as error:
+    except BrokenPipeError:
+        raise
+    except (WeighbridgeError, OSError, MemoryError) as error:
         if options.debug:
             raise
-        return _report(error, as_json=options.json)
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return UNUSABLE
-    except KeyboardInterrupt:
-        sys.stderr.write("\nstopped; what is finished stays and is used again by the next run\n")
-        return INTERRUPTED
+        return _report(error if isinstance(error, WeighbridgeError) else _unforeseen(error), as_json=options.json)
+
+
+def _unforeseen(error: OSError | MemoryError) -> WeighbridgeError:
+    """Return what the system refused, where no room has better words for it."""
+    if isinstance(error, MemoryError):
+        return WorkspaceError("there is not enough memory", hint="Close other programs, or use fewer --threads.")
+    place = error.filename if isinstance(error.filename, str | bytes) else ""
+    return WorkspaceError(
+        f"the system says: {error.strerror or error}",
+        place=os.fsdecode(place),
+        hint="Look at the path, its permissions and the free space, and run the command again.",
+    )
+
+
+def _accept_any_text() -> None:
+    """Print names that the terminal's encoding lacks, or that are no text at all, escaped: never fail on one."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def _obey_sigterm() -> None:
+    def stop(number: int, frame: object) -> NoReturn:
+        raise _Terminated
+
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, stop)
 
 
 def _report(error: WeighbridgeError, *, as_json: bool) -> int:

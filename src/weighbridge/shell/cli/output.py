@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from rich.progress import Progress as RichProgress
     from rich.progress import TaskID
 
+_PIPED_WIDTH = 400
+
 
 def print_json(document: Any) -> None:
     """Print one JSON document on standard output."""
@@ -28,15 +30,18 @@ def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]
     """Print a table on standard output; numbers (columns after the first) to the right."""
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
+    # As `Text`: names come from outside, and "[/b]" in one is a name, not markup.
     table = Table(
-        title=title, title_justify="left", header_style="bold", box=None, pad_edge=False, padding=(0, 2, 0, 0)
+        title=Text(title), title_justify="left", header_style="bold", box=None, pad_edge=False, padding=(0, 2, 0, 0)
     )
     for position, column in enumerate(columns):
-        table.add_column(column, justify="right" if position else "left", no_wrap=position == 0)
+        table.add_column(column, justify="right" if position else "left", overflow="fold")
     for row in rows:
-        table.add_row(*row)
-    Console(highlight=False).print(table)
+        table.add_row(*map(Text, row))
+    # Into a file or pipe whole: half a digest or path is of no use to anybody.
+    Console(highlight=False, width=None if sys.stdout.isatty() else _PIPED_WIDTH).print(table)
 
 
 def readable_bytes(size: float) -> str:
@@ -80,7 +85,7 @@ class TerminalProgress:
             sys.stderr.write(f"- {text}\n")
             sys.stderr.flush()
             return lambda amount: None
-        live, task = self._live, self._live.add_task(text, total=total, unit=unit)
+        live, task = self._live, self._live.add_task(_escaped(text), total=total, unit=unit)
         self._task = task
         return lambda amount: live.update(task, advance=amount)
 
@@ -95,15 +100,25 @@ class TerminalProgress:
     def note(self, text: str) -> None:
         """Say something that stays on the screen."""
         self._end()
-        (self._live.console.print if self._live else sys.stderr.write)(text if self._live else text + "\n")
+        if self._live:
+            self._live.console.print(text, markup=False)
+        else:
+            sys.stderr.write(text + "\n")
 
     def _end(self) -> None:
         if not self._text:
             return
         if self._live is not None and self._task is not None:
             self._live.remove_task(self._task)
-            self._live.console.print(f"[green]✓[/] {self._text} [dim]{time.monotonic() - self._began:.1f} s[/]")
+            elapsed = f"[dim]{time.monotonic() - self._began:.1f} s[/]"
+            self._live.console.print(f"[green]✓[/] {_escaped(self._text)} {elapsed}")
         self._text, self._task = "", None
+
+
+def _escaped(text: str) -> str:
+    from rich.markup import escape
+
+    return escape(text)
 
 
 def _rich_progress() -> "RichProgress":

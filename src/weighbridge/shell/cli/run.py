@@ -4,6 +4,7 @@ import argparse
 from pathlib import Path
 
 from weighbridge.shell.cli.output import TerminalProgress, print_json, print_lines
+from weighbridge.shell.cli.plan_options import add_threads_argument
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -14,7 +15,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: 127.0.0.1)")
     parser.add_argument("--port", type=int, default=8080, help="port to listen on, 0 for any (default: 8080)")
     parser.add_argument("--context", type=int, default=2048, metavar="TOKENS", help="context length (default: 2048)")
-    parser.add_argument("--threads", type=int, metavar="N", help="threads to use (default: all cores)")
+    add_threads_argument(parser)
     parser.add_argument("--ask", metavar="PROMPT", help="print the answer to one question and end")
 
 

@@ -4,7 +4,9 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from weighbridge.shell.cli.output import TerminalProgress, print_json, print_lines, print_table, readable_bytes
+from weighbridge.errors import CheckpointError
+from weighbridge.shell.cli.output import TerminalProgress, print_json, print_lines, readable_bytes
+from weighbridge.shell.cli.plan_options import add_threads_argument
 
 if TYPE_CHECKING:
     from weighbridge.checkpoint.folder import Checkpoint
@@ -19,7 +21,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--quick", action="store_true", help="look at headers only: no digests, no check of the weights"
     )
     parser.add_argument("--tensors", action="store_true", help="list every tensor")
-    parser.add_argument("--threads", type=int, metavar="N", help="threads to use (default: all cores)")
+    add_threads_argument(parser)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -31,7 +33,10 @@ def run(options: argparse.Namespace) -> int:
     document: dict[str, Any] = {
         "path": str(options.path),
         "sound": not inspection.problems,
-        "problems": [{"place": problem.place, "message": problem.message} for problem in inspection.problems],
+        "problems": [
+            {"place": problem.place, "message": problem.message, "hint": problem.hint}
+            for problem in inspection.problems
+        ],
         "files": list(inspection.files),
     }
     checkpoint = inspection.checkpoint
@@ -64,7 +69,8 @@ def _read(checkpoint: "Checkpoint", threads: int | None, document: dict[str, Any
     document |= {"digest": manifest.digest, "size_bytes": manifest.size_bytes, "manifest": manifest.to_json()}
     for name, count in sorted(counter.counts.items()):
         message = f"{count.nan} NaN and {count.infinite} infinite values"
-        document["problems"].append({"place": f"tensor {name}", "message": message})
+        hint = "Go back to a checkpoint from before training diverged."
+        document["problems"].append({"place": f"tensor {name}", "message": message, "hint": hint})
         document["sound"] = False
 
 
@@ -76,14 +82,18 @@ def _print(document: dict[str, Any]) -> None:
         rows.append(("tensors", str(document["tensors"])))
         if "digest" in document:
             rows += [("size", readable_bytes(document["size_bytes"])), ("digest", document["digest"])]
-        print_table(document["path"], ("", ""), rows)
+        print_lines([document["path"], *(f"  {label:<28} {value}" for label, value in rows)])
     for tensor in document.get("tensor_list", ()):
         print_lines([f"  {tensor['name']}  {tensor['dtype']}  {tensor['shape']}"])
     problems = document["problems"]
     print_lines(f"problem: {problem['place']}: {problem['message']}" for problem in problems[:_MAX_PROBLEMS])
     if len(problems) > _MAX_PROBLEMS:
         print_lines([f"... and {len(problems) - _MAX_PROBLEMS} more (--json lists them all)"])
-    print_lines(["sound" if document["sound"] else f"NOT SOUND: {len(problems)} problems"])
+    hints = dict.fromkeys(problem["hint"] for problem in problems[:_MAX_PROBLEMS])
+    # To run this very verb is no advice here.
+    print_lines(f"next: {hint}" for hint in hints if hint and hint != CheckpointError.hint)
+    count = f"{len(problems)} problem{'s' if len(problems) > 1 else ''}"
+    print_lines(["sound" if document["sound"] else f"NOT SOUND: {count}"])
 
 
 def _fact(name: str, value: Any) -> str:
@@ -94,7 +104,5 @@ def _fact(name: str, value: Any) -> str:
     if isinstance(value, int):
         return f"{value:,}"
     if isinstance(value, list | tuple):
-        return ", ".join(f"{kind} {count:,}" for kind, count in value)
-    if isinstance(value, dict):
-        return ", ".join(f"{kind} {count:,}" for kind, count in value.items())
+        return ", ".join(f"{item['dtype']} {item['parameters']:,}" for item in value)
     return str(value)

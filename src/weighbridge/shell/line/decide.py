@@ -31,5 +31,5 @@ def decide_version(
     The verdict carries the time when these rules first met this evidence, so that releasing again changes nothing.
     """
     depends_on = {"evidence": weighed.evidence.to_json(), "policy": policy.to_json()}
-    first = datetime.fromisoformat(kept.get_or_make(depends_on, lambda: clock().isoformat(timespec="seconds")))
+    first = kept.get_or_make(depends_on, lambda: clock().isoformat(timespec="seconds"), datetime.fromisoformat)
     return Decided(weighed=weighed, verdict=decide(weighed.evidence, policy, now=first))

@@ -4,24 +4,46 @@ import hashlib
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from weighbridge.checkpoint.write import write_bytes
 
+T = TypeVar("T")
+
 
 class KeptRecords:
-    """JSON documents below one folder, each named by the digest of what it depends on."""
+    """JSON documents below one folder, each named by the digest of what it depends on.
+
+    Each carries the digest of its own content, so that one which was cut off or altered by accident is made again. Who
+    may write to the folder can forge both: the work folder is as trusted as the person who releases.
+    """
 
     def __init__(self, root: Path) -> None:
         self._root = root
 
-    def get_or_make(self, depends_on: Any, make: Callable[[], Any]) -> Any:
-        """Return the document for `depends_on` (any JSON value); call `make` if there is none yet."""
-        text = json.dumps(depends_on, sort_keys=True, ensure_ascii=False)
-        path = self._root / f"{hashlib.sha256(text.encode()).hexdigest()}.json"
+    def get_or_make(self, depends_on: Any, make: Callable[[], Any], read: Callable[[Any], T]) -> T:
+        """Return what is kept for `depends_on` (any JSON value); call `make` if there is nothing whole yet.
+
+        Args:
+            depends_on: everything that the record is a function of.
+            make: returns a JSON value.
+            read: turns the JSON value into a record; raises `ValueError` for one of another shape.
+
+        Raises:
+            WorkspaceError: if the record cannot be written; what `make` raises passes through.
+        """
+        path = self._root / f"{_digest(depends_on)}.json"
         try:
-            return json.loads(path.read_bytes())
-        except (FileNotFoundError, ValueError):
-            made = make()
-            write_bytes(path, json.dumps(made, ensure_ascii=False).encode())
-            return made
+            kept = json.loads(path.read_bytes())
+            if kept["sha256"] == _digest(kept["record"]):
+                return read(kept["record"])
+        except (OSError, ValueError, KeyError, TypeError, RecursionError):
+            pass
+        made = make()
+        record = {"sha256": _digest(made), "record": made}
+        write_bytes(path, json.dumps(record, ensure_ascii=False).encode("utf-8", "surrogatepass"))
+        return read(made)
+
+
+def _digest(value: Any) -> str:
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()

@@ -77,6 +77,7 @@ class Line:
             progress=self.progress,
             threads=self.threads,
         )
+        scales.check()
         return scales.weigh(self._audited)
 
     @cached_property

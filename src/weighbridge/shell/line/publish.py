@@ -14,6 +14,7 @@ from weighbridge.hub.folder import LocalHub, PublishedVersion, StagedVersion
 from weighbridge.hub.page import Family, VersionView, render_page
 from weighbridge.hub.publish import Candidate, publish
 from weighbridge.shell.line.decide import Decided
+from weighbridge.shell.line.inputs import read_licence
 from weighbridge.shell.line.line import Line
 from weighbridge.shell.line.stage import Staged, release_record, stage
 
@@ -83,6 +84,7 @@ class Publisher:
             RefusedError: if the hub decides otherwise, or a dossier would give away a secret.
             HubError: if the hub cannot be written to; what was there before stays.
         """
+        read_licence(line.plan)
         decided = line.decided()
         records = {d.name: release_record(line.plan, line.source, d) for d in decided}
         passed = [d for d in decided if d.verdict.passed]

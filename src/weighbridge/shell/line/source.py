@@ -44,8 +44,7 @@ def read_source(path: Path, progress: Progress, threads: int) -> Source:
     if counter.counts:
         name, count = next(iter(sorted(counter.counts.items())))
         raise CheckpointError(
-            f"{len(counter.counts)} tensors hold values that are no numbers; the first has "
-            f"{count.nan} NaN and {count.infinite} infinite",
+            f"{count.nan} NaN and {count.infinite} infinite weights; {len(counter.counts) - 1} more tensors have some",
             place=f"{path}: tensor {name}",
             hint="Go back to a checkpoint from before training diverged; `weighbridge show` lists every such tensor.",
         )

@@ -21,10 +21,11 @@ from weighbridge.dossier.signature import SIGNATURE_NAME, Signer, key_hint, sign
 from weighbridge.errors import InputError, RefusedError
 from weighbridge.shell.line.audit import Auditor
 from weighbridge.shell.line.decide import Decided
+from weighbridge.shell.line.inputs import read_licence
 from weighbridge.shell.line.source import Source
 from weighbridge.shell.line.withheld import summary
 from weighbridge.shell.plan.model import Plan
-from weighbridge.terms.licence import licence_text, notice
+from weighbridge.terms.licence import notice
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -132,10 +133,6 @@ def stage(
 
 def dossier_files(plan: Plan, record: ReleaseRecord) -> dict[str, bytes]:
     """Return the dossier, file by file, but for the signature."""
-    if plan.license_path is not None:
-        licence = plan.license_path.read_bytes()
-    else:
-        licence = licence_text(plan.license, copyright_line=plan.copyright_line).encode()
     changes = tuple(f"{step['step']}: {_words(step)}" for step in record.recipe)
     text = notice(
         record.reference,
@@ -149,7 +146,7 @@ def dossier_files(plan: Plan, record: ReleaseRecord) -> dict[str, bytes]:
         "README.md": model_card(record).encode(),
         RELEASE_NAME: record.to_bytes(),
         "provenance.intoto.jsonl": provenance_line(record),
-        "LICENSE": licence,
+        "LICENSE": read_licence(plan),
         "NOTICE": text.encode(),
     }
 

@@ -6,10 +6,10 @@ from dataclasses import dataclass, replace
 from weighbridge.dossier.evidence import Evidence
 from weighbridge.errors import RecipeError
 from weighbridge.evidence.evaluate.engine import ModelSource
-from weighbridge.evidence.evaluate.likelihood import Document, parse_documents
 from weighbridge.evidence.record import Measurement
 from weighbridge.shell.engine.scoring import DEFAULT_MAX_TOKENS, make_reference, weigh_likelihood, weigh_resources
 from weighbridge.shell.line.audit import AuditedVersion
+from weighbridge.shell.line.inputs import read_documents
 from weighbridge.shell.line.source import Source
 from weighbridge.shell.plan.model import LikelihoodPlan, Plan
 from weighbridge.shell.progress import Progress
@@ -44,6 +44,16 @@ class Scales:
     progress: Progress
     threads: int
 
+    def check(self) -> None:
+        """Read the held-out text, so that a wrong file is found before anything is derived.
+
+        Raises:
+            InputError: if it cannot be used.
+        """
+        for probe in self.plan.weigh:
+            if isinstance(probe, LikelihoodPlan):
+                read_documents(probe)
+
     def weigh(self, versions: tuple[AuditedVersion, ...]) -> tuple[WeighedVersion, ...]:
         """Carry out every probe of the plan on every version."""
         measured: dict[str, tuple[Measurement, ...]] = {version.name: () for version in versions}
@@ -70,7 +80,7 @@ class Scales:
     ) -> dict[str, tuple[Measurement, ...]]:
         reference = make_reference(
             ModelSource(path=self.source.checkpoint.root, kind="safetensors", digest=self.source.digest),
-            _documents(probe),
+            read_documents(probe),
             self.workspace.likelihood,
             threads=self.threads,
             progress=self._positions("scoring the held-out text with the internal model"),
@@ -118,11 +128,6 @@ class Scales:
 
 def _nowhere(amount: int) -> None:
     """Show nothing."""
-
-
-def _documents(probe: LikelihoodPlan) -> tuple[Document, ...]:
-    documents = parse_documents(probe.data.read_bytes(), file=str(probe.data))
-    return documents[: probe.max_documents] if probe.max_documents else documents
 
 
 def _model(version: AuditedVersion) -> ModelSource:

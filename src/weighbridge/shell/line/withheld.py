@@ -50,7 +50,7 @@ def _part(item: HeldBackPlan, source: Checkpoint, made: Made) -> HeldBackPart:
         sizes = [(source.root / file).stat().st_size for file in files]
     else:
         kind = "metadata"
-        sizes = [len(value.encode()) for value in _values(source, made.scrubbed)]
+        sizes = [len(value.encode("utf-8", "surrogatepass")) for value in _values(source, made.scrubbed)]
     return HeldBackPart(description=item.public_name, kind=kind, count=len(sizes), size_bytes=sum(sizes))
 
 

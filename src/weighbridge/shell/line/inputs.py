@@ -1,0 +1,90 @@
+"""What a plan points to: read bounded, and found to be where it should be before hours of work begin."""
+
+import os
+from pathlib import Path
+
+from weighbridge.checkpoint.walk import open_regular, read_prefix
+from weighbridge.errors import CheckpointError, InputError
+from weighbridge.evidence.evaluate.likelihood import MAX_DATA_BYTES, Document, parse_documents
+from weighbridge.shell.plan.model import LikelihoodPlan, Plan
+from weighbridge.terms.licence import licence_text
+
+MAX_LICENCE_BYTES = 1 << 20
+_PARTS_OF_WORK = ("derived", "evidence", "likelihood", "dossiers")
+
+
+def read_documents(probe: LikelihoodPlan) -> tuple[Document, ...]:
+    """Return the held-out text of a plan.
+
+    Raises:
+        InputError: if it cannot be read, or is no held-out text.
+    """
+    data = _read(probe.data, MAX_DATA_BYTES, "the held-out text", hint="Correct `data` in the plan.")
+    documents = parse_documents(data, file=str(probe.data))
+    return documents[: probe.max_documents] if probe.max_documents else documents
+
+
+def read_licence(plan: Plan) -> bytes:
+    """Return the text of the licence: the plan's own file, or the one that ships.
+
+    Raises:
+        InputError: if the file cannot be read, or is no text of the length of a licence.
+    """
+    path = plan.license_path
+    if path is None:
+        return licence_text(plan.license, copyright_line=plan.copyright_line).encode()
+    hint = "Correct `license_file` in the plan."
+    data = _read(path, MAX_LICENCE_BYTES, "the licence", hint=hint)
+    try:
+        text = data.decode("utf-8")
+    except UnicodeDecodeError:
+        raise InputError("the licence is not UTF-8 text", place=str(path), hint=hint) from None
+    if not text.strip():
+        raise InputError("the licence is empty", place=str(path), hint=hint)
+    return data
+
+
+def check_places(source: Path, work: Path, hub: Path) -> None:
+    """Require that internal model, work folder and hub do not lie in each other's way.
+
+    Work and hub inside the model's folder would change what is released; a model or a work folder inside the hub would
+    be given away with it. A version that the hub has published is public already, and may be a source.
+
+    Raises:
+        InputError: naming the two.
+    """
+    model, workplace, public = (Path(os.path.realpath(path)) for path in (source, work, hub))
+    if model.is_dir():
+        for place, what, option in ((workplace, "work folder", "work"), (public, "hub", "hub")):
+            if place.is_relative_to(model):
+                raise InputError(
+                    f"the {what} lies inside the internal model, {source}, and would become a part of it",
+                    place=str(place),
+                    hint=f"Put it beside the model's folder: `{option}` in the plan, or --{option}.",
+                )
+    if model.is_relative_to(public) and not model.is_relative_to(public / "versions"):
+        raise InputError(
+            f"the internal model lies inside the hub, {hub}, and would be given away with it",
+            place=str(model),
+            hint="Choose another folder for the hub (`hub` in the plan, or --hub).",
+        )
+    if workplace.is_relative_to(public) or any(public.is_relative_to(workplace / part) for part in _PARTS_OF_WORK):
+        raise InputError(
+            f"work folder and hub lie inside each other: {work} and {hub}",
+            place=str(workplace),
+            hint="Choose another folder for one of them (`work` and `hub` in the plan, or --work and --hub).",
+        )
+
+
+def _read(path: Path, most: int, what: str, *, hint: str) -> bytes:
+    try:
+        descriptor = open_regular(path, place=str(path))
+        try:
+            data = read_prefix(descriptor, most + 1, place=str(path))
+        finally:
+            os.close(descriptor)
+    except CheckpointError as error:
+        raise InputError(f"{what}: {error.message}", place=str(path), hint=hint) from error
+    if len(data) > most:
+        raise InputError(f"{what} is larger than {most:,} bytes", place=str(path), hint=hint)
+    return data
