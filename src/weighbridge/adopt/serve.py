@@ -40,7 +40,7 @@ class ServerSettings:
         if not 0 < len(self.alias) <= _MAX_ALIAS_CHARACTERS or not self.alias.isprintable():
             raise InputError(f"{self.alias!r} is not a model name")
         if self.context_tokens < 1 or (self.threads is not None and self.threads < 1):
-            raise InputError("context and threads must be at least 1")
+            raise InputError("context and threads must be at least 1", hint="Leave them out to take what fits.")
         if self.api_key is not None and not (self.api_key.isascii() and self.api_key.isprintable() and self.api_key):
             raise InputError("an API key is made of printable ASCII characters")
 

@@ -17,6 +17,11 @@ from weighbridge.errors import RecipeError
 
 SANITISE_VERSION = "1"
 
+# Measured with `weighbridge derive examples/smollm2/release.yaml` on 2 cores; only to tell people what to expect.
+_CONVERT_START_S = 9
+_CONVERT_BYTES_A_SECOND = 150e6
+_QUANTISE_BYTES_A_SECOND_AND_WORKER = 90e6
+
 Notice = Callable[[str, int | None], Callable[[int], None]]
 """Takes what is being done and its size in bytes (None: not known); returns what to call with each amount done."""
 
@@ -143,7 +148,8 @@ def _gguf(
     base_type = type_ if type_ in UNQUANTISED_GGUF else {"F32": "F32", "F16": "F16"}.get(dtype, "BF16")
 
     def convert(folder: Path) -> tuple[None, Mapping[str, Any]]:
-        bench.notice(f"converting to GGUF {base_type} (llama.cpp's converter)", None)
+        seconds = _CONVERT_START_S + base.manifest.size_bytes / _CONVERT_BYTES_A_SECOND
+        bench.notice(f"converting to GGUF {base_type} by llama.cpp, usually {seconds:.0f} s", None)
         return None, engine.convert(
             base.folder, folder / f"{stem}-{base_type}.gguf", type_=base_type, metadata=metadata
         )
@@ -154,7 +160,8 @@ def _gguf(
         return converted
 
     def quantise(folder: Path) -> tuple[None, Mapping[str, Any]]:
-        bench.notice(f"quantising to {type_} (llama.cpp)", None)
+        seconds = 1 + converted.manifest.size_bytes / (_QUANTISE_BYTES_A_SECOND_AND_WORKER * bench.executor.workers)
+        bench.notice(f"quantising to {type_} by llama.cpp, usually {seconds:.0f} s", None)
         [file] = converted.manifest
         threads = bench.executor.workers
         facts = engine.quantise(

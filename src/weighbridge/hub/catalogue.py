@@ -10,12 +10,16 @@ from types import MappingProxyType
 from typing import Any
 
 from weighbridge.checkpoint.manifest import Manifest
-from weighbridge.errors import HubError
+from weighbridge.errors import HubError, InputError
 
 FORMAT = "weighbridge-hub-v1"
 
 _PART = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,95}\Z")
 _SHA256 = re.compile(r"[0-9a-f]{64}\Z")
+
+
+class UnknownModelError(HubError, InputError):
+    """Somebody asked for a name that the hub does not have, or that is short for several."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,7 +81,7 @@ def find(catalogue: Mapping[str, PublishedVersion], name: str, *, place: str) ->
     """Return the entry of `owner/name`, or of `name` alone where only one owner has it.
 
     Raises:
-        HubError: if there is none or there are several; names those that come near.
+        UnknownModelError: if there is none or there are several; names those that come near.
     """
     if name in catalogue:
         return catalogue[name]
@@ -93,7 +97,7 @@ def find(catalogue: Mapping[str, PublishedVersion], name: str, *, place: str) ->
         close = difflib.get_close_matches(name, [*catalogue, *short], n=5, cutoff=0.5)
         near = list(dict.fromkeys(full for item in close for full in short.get(item, [item]))) or list(catalogue)[:5]
     hint = f"Did you mean {' or '.join(near)}?" if near else "Nothing is published here yet."
-    raise HubError(message, place=place, hint=hint)
+    raise UnknownModelError(message, place=place, hint=hint)
 
 
 def check_staged(versions: Sequence[StagedVersion], retire: Sequence[str]) -> None:

@@ -27,8 +27,10 @@ class LocalExecutor:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        # Blocks first: a part that waits for one, or asks for another, ends there and not at the end of its file.
+        self._blocks.shutdown(wait=False, cancel_futures=True)
         self._parts.shutdown(cancel_futures=True)
-        self._blocks.shutdown(cancel_futures=True)
+        self._blocks.shutdown()
 
     def map(self, function: Callable[[T], R], items: Iterable[T]) -> list[R]:
         """Return `function` of every item, in order; the first error that a part raises is raised."""

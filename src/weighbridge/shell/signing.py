@@ -186,7 +186,9 @@ def _read_pem(path: Path) -> bytes:
         with path.open("rb") as file:
             data = file.read(_MAX_PEM_BYTES + 1)
     except OSError as error:
-        raise InputError(f"the key cannot be read: {error.strerror}", place=str(path)) from error
+        raise InputError(
+            f"the key cannot be read: {error.strerror}", place=str(path), hint="Check the path and its permissions."
+        ) from error
     if len(data) > _MAX_PEM_BYTES:
         raise InputError(f"this is no key: it is larger than {_MAX_PEM_BYTES} bytes", place=str(path))
     return data

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from weighbridge.shell.line.publish import Publisher
     from weighbridge.shell.progress import Progress
 
+DEFAULT_CONTEXT_TOKENS = 2048
+
 
 @contextmanager
 def line(
@@ -115,12 +117,14 @@ def served(options: argparse.Namespace, progress: "Progress") -> "Iterator[ChatS
 
 
 @contextmanager
-def serve_folder(folder: Path, public_key: Path, progress: "Progress", **settings: Any) -> "Iterator[ChatServer]":
+def serve_folder(
+    folder: Path, public_key: Path, progress: "Progress", *, context_tokens: int | None = None, **settings: Any
+) -> "Iterator[ChatServer]":
     """Verify the version in `folder`, then serve its GGUF file.
 
     Raises:
         VerificationError: if it is not what its publisher signed.
-        InputError: if it holds no GGUF file.
+        InputError: if it holds no GGUF file, or its model's context is shorter than `context_tokens`.
     """
     from weighbridge.adopt.serve import ServerSettings
     from weighbridge.adopt.verify import verify_folder
@@ -137,8 +141,26 @@ def serve_folder(folder: Path, public_key: Path, progress: "Progress", **setting
         first = verification.problems[0]
         raise VerificationError(f"{first.kind}: {first.message}", place=str(folder / first.path))
     progress.begin(f"loading {model.name} into llama.cpp")
-    with LlamaServer(ServerSettings(model=model, alias=model.stem, **settings)) as server:
+    context = _context(model, context_tokens)
+    with LlamaServer(ServerSettings(model=model, alias=model.stem, context_tokens=context, **settings)) as server:
         yield server
+
+
+def _context(model: Path, wanted: int | None) -> int:
+    """Return a context length that the model has; llama.cpp would try to allocate any."""
+    from weighbridge.checkpoint.architecture import describe
+    from weighbridge.checkpoint.folder import Checkpoint
+
+    longest = describe(Checkpoint.open(model)).context_length
+    if wanted is None:
+        return min(DEFAULT_CONTEXT_TOKENS, longest or DEFAULT_CONTEXT_TOKENS)
+    if longest is not None and wanted > longest:
+        raise InputError(
+            f"a context of {wanted:,} tokens is more than the model has: {longest:,}",
+            place=str(model),
+            hint=f"Give --context {longest} or less.",
+        )
+    return wanted
 
 
 def gguf_file(folder: Path) -> Path:

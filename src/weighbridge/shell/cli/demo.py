@@ -5,6 +5,7 @@ import importlib.util
 from pathlib import Path
 from typing import Any
 
+from weighbridge.errors import InputError
 from weighbridge.shell.cli.gate import explain
 from weighbridge.shell.cli.output import TerminalProgress, print_json, print_lines, readable_bytes
 from weighbridge.shell.cli.plan_options import add_threads_argument
@@ -24,6 +25,8 @@ def run(options: argparse.Namespace) -> int:
     from weighbridge.shell.wiring import line, publisher, serve_folder
 
     example = options.example or _default_example()
+    if not (example / "prepare.py").is_file():
+        raise InputError("this is not the folder of an example", place=str(example), hint="Leave out --example.")
     with TerminalProgress() as progress:
         progress.begin("preparing the internal model of the example (a 93 MB download the first time)")
         _prepare_module(example).prepare(example / "checkpoints" / "internal", example / "download")

@@ -123,15 +123,9 @@ def _escaped(text: str) -> str:
 
 def _rich_progress() -> "RichProgress":
     from rich.console import Console
-    from rich.progress import (
-        BarColumn,
-        ProgressColumn,
-        SpinnerColumn,
-        TextColumn,
-        TimeElapsedColumn,
-        TimeRemainingColumn,
-    )
+    from rich.progress import BarColumn, ProgressColumn, SpinnerColumn, TextColumn, TimeElapsedColumn
     from rich.progress import Progress as RichProgress
+    from rich.table import Column
     from rich.text import Text
 
     class Amount(ProgressColumn):
@@ -142,13 +136,19 @@ def _rich_progress() -> "RichProgress":
                 return Text(f"{readable_bytes(task.completed)} of {readable_bytes(task.total)}")
             return Text(f"{task.completed:.0f} of {task.total:.0f} {task.fields['unit']}")
 
+    class Left(ProgressColumn):
+        max_refresh = 0.5
+
+        def render(self, task: Any) -> Text:
+            known = task.total is not None and task.time_remaining is not None and not task.finished
+            return Text(f"about {task.time_remaining:.0f} s left" if known else "")
+
     columns = (
         SpinnerColumn(),
-        TextColumn("{task.description}"),
-        BarColumn(bar_width=24),
-        Amount(),
-        TimeElapsedColumn(),
-        TextColumn("left"),
-        TimeRemainingColumn(),
+        TextColumn("{task.description}", table_column=Column(no_wrap=True, overflow="ellipsis")),
+        BarColumn(bar_width=12),
+        Amount(table_column=Column(no_wrap=True)),
+        TimeElapsedColumn(table_column=Column(no_wrap=True)),
+        Left(table_column=Column(no_wrap=True)),
     )
     return RichProgress(*columns, console=Console(stderr=True, highlight=False), transient=True)

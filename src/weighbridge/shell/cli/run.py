@@ -14,7 +14,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--key", type=Path, metavar="PEM", help="the publisher's public key (default: your own)")
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: 127.0.0.1)")
     parser.add_argument("--port", type=int, default=8080, help="port to listen on, 0 for any (default: 8080)")
-    parser.add_argument("--context", type=int, default=2048, metavar="TOKENS", help="context length (default: 2048)")
+    parser.add_argument(
+        "--context", type=int, metavar="TOKENS", help="context length (default: 2048, or the model's where it is less)"
+    )
     add_threads_argument(parser)
     parser.add_argument("--ask", metavar="PROMPT", help="print the answer to one question and end")
 

@@ -18,6 +18,7 @@ _STDERR_LINES = 30
 _STDERR_LINE_CHARACTERS = 400
 _SHOWN_LINES = 6
 _GRACE_S = 5.0
+_DAMAGED = "The model file may be damaged: `weighbridge show` on it says whether it is sound."
 
 Say = Callable[[Mapping[str, Any]], None]
 
@@ -128,7 +129,7 @@ class Child:
         elif status < 0:
             what, hint = f"was ended by {_signal_name(-status)}{during}", _signal_hint(-status)
         else:
-            what, hint = f"ended early with exit code {status}{during}", ""
+            what, hint = f"ended early with exit code {status}{during}", _DAMAGED
         said = " | ".join(list(self._last_lines)[-_SHOWN_LINES:])
         return EngineError(
             f"{self._engine} {what}" + (f"; last output: {said}" if said else ""), place=self._place, hint=hint
@@ -262,7 +263,7 @@ def _signal_name(number: int) -> str:
 def _signal_hint(number: int) -> str:
     if number == signal.SIGKILL:
         return "Probably the system had no memory left. Close other programs, or take a smaller model."
-    return "The model file may be damaged: `weighbridge show` on it says whether it is sound."
+    return _DAMAGED
 
 
 def _close_quietly(stream: Any) -> None:

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from weighbridge.errors import WorkspaceError
+from weighbridge.evidence.evaluate.engine import EngineFacts
 
 _RUN = "run.json"
 Arrays = Mapping[str, npt.NDArray[Any]]
@@ -83,11 +84,18 @@ class ScoreFolder:
             hint=f"Remove the folder {self.path} and run the command again.",
         )
 
-    def read_run(self) -> dict[str, Any] | None:
-        """Return what `write_run` kept; None if the weighing did not come to its end."""
+    def read_run(self, *numbers: str) -> dict[str, Any] | None:
+        """Return what `write_run` kept; None if the weighing did not come to its end, or the record is damaged.
+
+        Args:
+            numbers: keys of numbers, or lists of numbers, that must be there beside what is known of the engine.
+        """
         try:
             run = json.loads((self.path / _RUN).read_bytes())
-        except (OSError, ValueError):
+            EngineFacts.from_json(run["engine"])
+            for key in numbers:
+                np.asarray(run[key], dtype=np.float64)
+        except (OSError, ValueError, KeyError, TypeError, RecursionError):
             return None
         return run if isinstance(run, dict) else None
 

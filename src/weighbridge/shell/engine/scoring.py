@@ -34,6 +34,14 @@ __all__ = ["ModelSource", "Progress", "Reference", "make_reference", "weigh_like
 
 DEFAULT_MAX_TOKENS = 512
 _FORMAT = 1
+_SPEEDS = (
+    "prefill_tokens",
+    "decode_tokens",
+    "prefill_tokens_per_second",
+    "decode_tokens_per_second",
+    "peak_memory_bytes",
+    "loaded_memory_bytes",
+)
 _WORKER = "weighbridge.shell.engine.worker"
 _SPLIT_GGUF = re.compile(r"(?P<stem>.+)-\d{5}-of-(?P<count>\d{5})\.gguf\Z")
 
@@ -93,7 +101,7 @@ def make_reference(
     data = documents_digest(documents)
     key = _key("reference", model, {"data": data, "max_tokens": max_tokens_per_document})
     folder = ScoreFolder(cache / f"reference-{key}")
-    run = folder.read_run()
+    run = folder.read_run("vocabulary", "positions")
     if run is None or not _has_predictions(folder, len(documents), int(run["vocabulary"])):
         request = {
             "folder": str(folder.path),
@@ -135,7 +143,7 @@ def weigh_likelihood(
     """
     key = _key("likelihood", model, {"reference": reference.folder.name})
     folder = ScoreFolder(cache / f"likelihood-{key}")
-    run = folder.read_run()
+    run = folder.read_run("differing_tokens")
     if run is None or not _is_whole(folder, len(reference.documents), SCORE_ARRAYS):
         request = {
             "folder": str(folder.path),
@@ -193,7 +201,7 @@ def weigh_resources(
     }
     parameters = {"prefill_tokens": prefill_tokens, "decode_tokens": decode_tokens, "repeats": repeats}
     folder = ScoreFolder(cache / f"resources-{_key('resources', model, {**parameters, **machine})}")
-    run = folder.read_run()
+    run = folder.read_run(*_SPEEDS)
     if run is None:
         run = _work("speed", model, parameters, threads=count, progress=progress, timeout_s=timeout_s)
         folder.write_run(run)

@@ -94,6 +94,14 @@ class Auditor:
         findings = search.audit(version.manifest.digest, read.size_bytes).findings
         return (search.explain(findings[0]), findings[0].place) if findings else None
 
+    def gives_away(self, name: str, data: bytes, version: DerivedVersion) -> tuple[str, str] | None:
+        """Say what in a file that is still in memory is held back, and where; see `give_away`."""
+        search = self._search_for(version)
+        if data:
+            search.visit(name, 0, memoryview(data), memoryview(b""))
+        findings = search.audit(version.manifest.digest, len(data)).findings
+        return (search.explain(findings[0]), findings[0].place) if findings else None
+
     def _audit(self, version: DerivedVersion, checkpoint: Checkpoint) -> tuple[Audit, ...]:
         subject = version.manifest.digest
         search = self._search_for(version)

@@ -10,6 +10,7 @@ from weighbridge.checkpoint.write import write_bytes
 from weighbridge.derive.store import DerivationStore
 from weighbridge.dossier.release import ReleaseRecord
 from weighbridge.dossier.signature import Signer, key_hint
+from weighbridge.errors import RefusedError
 from weighbridge.hub.folder import LocalHub, PublishedVersion, StagedVersion
 from weighbridge.hub.page import Family, VersionView, render_page
 from weighbridge.hub.publish import Candidate, publish
@@ -134,7 +135,9 @@ class Publisher:
         def page(catalogue: Mapping[str, PublishedVersion]) -> str:
             names = {candidate.staged.name for candidate in candidates}
             others = tuple((name, f"models/{name}") for name in catalogue if name not in names)
-            return render_page(replace(family, neighbours=others))
+            text = render_page(replace(family, neighbours=others))
+            _refuse_leaks(line, passed[0], text)
+            return text
 
         publish(hub, candidates, line.plan.policy, now=line.clock(), page=page)
 
@@ -168,4 +171,15 @@ class Publisher:
             folder=hub.root / "models" / name,
             digest=staged.manifest.digest,
             size_bytes=staged.manifest.size_bytes,
+        )
+
+
+def _refuse_leaks(line: Line, decided: Decided, page: str) -> None:
+    """Search the page, too: it shows versions that were refused, whose names and findings no dossier holds."""
+    if given_away := line.auditor.gives_away(PAGE_NAME, page.encode(), decided.weighed.version.derived):
+        what, place = given_away
+        raise RefusedError(
+            f"the page of {line.plan.model} would give away what is held back: {what}",
+            place=place,
+            hint="Reword the plan (title, summary, names of versions) so that it does not name it.",
         )
