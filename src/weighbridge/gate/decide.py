@@ -161,7 +161,7 @@ def _measure_reason(rule: MeasureRule, measurement: Measurement, *, met: bool, i
     spread = f" ({interval_text(measurement.interval)})" if measurement.interval else ""
     limit = number(bound.limit)
     if met:
-        judgement = f"within the limit of {limit}"
+        judgement = f"{'within' if bound.upper else 'at or above'} the limit of {limit}"
     elif inside:
         judgement = f"but the interval crosses the limit of {limit}"
     else:

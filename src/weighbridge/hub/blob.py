@@ -141,7 +141,7 @@ class BlobFolder:
                         f"the file is not what its manifest states: SHA-256 {digest} and {size} bytes, "
                         f"expected {entry.sha256} and {entry.size_bytes} bytes",
                         place=str(source),
-                        hint="It was changed after it was signed. Remove the work folder, in which all can be made again, "
+                        hint="It was changed after it was signed. Remove the work folder (all of it can be made again) "
                         "and release this version again.",
                     )
                 final.parent.mkdir(exist_ok=True)

@@ -98,16 +98,20 @@ def publisher(hub: Path | None, private_key: Path | None) -> "Publisher":
 @contextmanager
 def served(options: argparse.Namespace, progress: "Progress") -> "Iterator[ChatServer]":
     """Serve the model that `weighbridge run` was asked for: a folder, or a name in a hub."""
+    from weighbridge.hub.catalogue import find
     from weighbridge.hub.folder import LocalHub
     from weighbridge.shell.home import own_public_key
 
     folder = Path(options.model)
+    alias = folder.absolute().name
     if not folder.is_dir():
-        folder = LocalHub(options.hub).path_of(options.model)
+        hub = LocalHub(options.hub)
+        folder, alias = hub.path_of(options.model), find(hub.catalogue(), options.model, place=str(options.hub)).name
     with serve_folder(
         folder,
         options.key or own_public_key(),
         progress,
+        alias=alias,
         host=options.host,
         port=options.port,
         context_tokens=options.context,
@@ -118,9 +122,15 @@ def served(options: argparse.Namespace, progress: "Progress") -> "Iterator[ChatS
 
 @contextmanager
 def serve_folder(
-    folder: Path, public_key: Path, progress: "Progress", *, context_tokens: int | None = None, **settings: Any
+    folder: Path,
+    public_key: Path,
+    progress: "Progress",
+    *,
+    alias: str,
+    context_tokens: int | None = None,
+    **settings: Any,
 ) -> "Iterator[ChatServer]":
-    """Verify the version in `folder`, then serve its GGUF file.
+    """Verify the version in `folder`, then serve its GGUF file under the name `alias`.
 
     Raises:
         VerificationError: if it is not what its publisher signed.
@@ -138,11 +148,12 @@ def serve_folder(
     advance = progress.begin("verifying the signature and every byte", size)
     verification = verify_folder(folder, verifier, on_bytes=advance, threads=settings.get("threads"))
     if not verification.ok:
-        first = verification.problems[0]
-        raise VerificationError(f"{first.kind}: {first.message}", place=str(folder / first.path))
+        first, more = verification.problems[0], len(verification.problems) - 1
+        others = f" ({more} more: `weighbridge verify` lists them)" if more else ""
+        raise VerificationError(f"{first.kind}: {first.message}{others}", place=str(folder / first.path))
     progress.begin(f"loading {model.name} into llama.cpp")
     context = _context(model, context_tokens)
-    with LlamaServer(ServerSettings(model=model, alias=model.stem, context_tokens=context, **settings)) as server:
+    with LlamaServer(ServerSettings(model=model, alias=alias, context_tokens=context, **settings)) as server:
         yield server
 
 

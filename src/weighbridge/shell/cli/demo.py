@@ -36,7 +36,8 @@ def run(options: argparse.Namespace) -> int:
         print_lines(explain(outcome.refused))
         return 1
     chosen = outcome.published[-1]
-    with TerminalProgress() as progress, serve_folder(chosen.folder, outcome.public_key, progress) as server:
+    key = outcome.public_key
+    with TerminalProgress() as progress, serve_folder(chosen.folder, key, progress, alias=chosen.name) as server:
         progress.begin(f"asking {chosen.name}")
         answer = server.ask(options.question, max_tokens=96)
     if options.json:

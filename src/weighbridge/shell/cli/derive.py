@@ -2,7 +2,7 @@
 
 import argparse
 
-from weighbridge.shell.cli.output import print_json, print_table, readable_bytes
+from weighbridge.shell.cli.output import print_json, print_lines, print_table, readable_bytes
 from weighbridge.shell.cli.plan_options import add_plan_arguments, open_line
 
 add_arguments = add_plan_arguments
@@ -18,11 +18,9 @@ def run(options: argparse.Namespace) -> int:
     if options.json:
         print_json({"versions": [version.to_json() for version in versions]})
     else:
-        rows = [
-            (v.name, v.checkpoint.format, readable_bytes(v.manifest.size_bytes), _gone(v.audits), str(v.folder))
-            for v in versions
-        ]
-        print_table("Versions", ("version", "format", "size", "held back", "folder"), rows)
+        rows = [(v.name, v.checkpoint.format, readable_bytes(v.manifest.size_bytes), _gone(v.audits)) for v in versions]
+        print_table("Versions", ("version", "format", "size", "held back"), rows)
+        print_lines(f"{v.name}: {v.folder}" for v in versions)
         for finding in found:
             print_table("", ("finding",), [(f"{finding.severity.label}: {finding.message} ({finding.place})",)])
     return int(any(finding.severity >= Severity.HIGH for finding in found))

@@ -1,5 +1,6 @@
 """Audit every version: one pass over its bytes for digests, soundness and the proof of absence."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -7,7 +8,7 @@ from typing import Any
 from weighbridge.checkpoint.folder import Checkpoint
 from weighbridge.checkpoint.manifest import Manifest
 from weighbridge.checkpoint.read import NonFiniteCounter, read_folder
-from weighbridge.errors import DigestMismatchError
+from weighbridge.errors import DigestMismatchError, RefusedError
 from weighbridge.evidence.audit import held_back, leak, soundness
 from weighbridge.evidence.audit.held_back import HeldBackSearch
 from weighbridge.evidence.record import Audit
@@ -15,7 +16,7 @@ from weighbridge.shell.line.derive import DerivedVersion
 from weighbridge.shell.line.kept import KeptRecords
 from weighbridge.shell.line.source import Source
 from weighbridge.shell.line.withheld import held_back as held_back_of
-from weighbridge.shell.line.withheld import kept_pieces
+from weighbridge.shell.line.withheld import kept_pieces, stems
 from weighbridge.shell.progress import Progress
 
 MAX_TEXT_BYTES = 64 << 20
@@ -87,20 +88,31 @@ class Auditor:
         audits = self._kept.get_or_make(depends_on, make, _audits)
         return AuditedVersion(derived=version, checkpoint=checkpoint, audits=audits)
 
-    def give_away(self, folder: Path, version: DerivedVersion) -> tuple[str, str] | None:
-        """Say what in `folder` is held back, and where; None if nothing is. For internal use: it repeats the secret."""
-        search = self._search_for(version)
-        read = read_folder(folder, visitors=[search], threads=self._threads)
-        findings = search.audit(version.manifest.digest, read.size_bytes).findings
-        return (search.explain(findings[0]), findings[0].place) if findings else None
+    def refuse_leaks(self, what: str, files: Mapping[str, bytes], version: DerivedVersion) -> None:
+        """Search what people will read, too: words of the plan can give away what no weights hold.
 
-    def gives_away(self, name: str, data: bytes, version: DerivedVersion) -> tuple[str, str] | None:
-        """Say what in a file that is still in memory is held back, and where; see `give_away`."""
+        Args:
+            what: what `files` are, for the message.
+            files: dossier or page, still in memory.
+            version: any version of the plan; all hold back the same.
+
+        Raises:
+            RefusedError: naming the secret, for whoever releases, and its place.
+        """
         search = self._search_for(version)
-        if data:
-            search.visit(name, 0, memoryview(data), memoryview(b""))
-        findings = search.audit(version.manifest.digest, len(data)).findings
-        return (search.explain(findings[0]), findings[0].place) if findings else None
+        for name, data in files.items():
+            if data:
+                search.visit(name, 0, memoryview(data), memoryview(b""))
+        findings = search.audit(version.manifest.digest, sum(map(len, files.values()))).findings
+        found = [(search.explain(finding), finding.place) for finding in findings]
+        for stem in stems(version.recipe.withhold.tensors, version.made.selection):
+            found += [(stem, name) for name, data in files.items() if stem.encode() in data]
+        if found:
+            raise RefusedError(
+                f"{what} would give away what is held back: {found[0][0]}",
+                place=found[0][1],
+                hint="Reword the plan (title, summary, `as`, names of versions) so that it does not name it.",
+            )
 
     def _audit(self, version: DerivedVersion, checkpoint: Checkpoint) -> tuple[Audit, ...]:
         subject = version.manifest.digest

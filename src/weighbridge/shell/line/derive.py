@@ -77,7 +77,7 @@ def derive_versions(plan: Plan, source: Source, bench: Workbench) -> tuple[Deriv
 def _derive(plan: Plan, version: VersionPlan, source: Source, bench: Workbench) -> DerivedVersion:
     recipe = recipe_of(plan, version)
     metadata = {
-        "general.name": plan.title or plan.model.split("/")[1],
+        "general.name": plan.model.split("/")[1],
         "general.license": plan.license.lower(),
         "general.languages": list(plan.languages),
     }

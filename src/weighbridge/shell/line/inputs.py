@@ -1,12 +1,14 @@
 """What a plan points to: read bounded, and found to be where it should be before hours of work begin."""
 
 import os
+from fnmatch import fnmatchcase
 from pathlib import Path
 
+from weighbridge.checkpoint.folder import Checkpoint
 from weighbridge.checkpoint.walk import open_regular, read_prefix
-from weighbridge.errors import CheckpointError, InputError
+from weighbridge.errors import CheckpointError, InputError, PlanError
 from weighbridge.evidence.evaluate.likelihood import MAX_DATA_BYTES, Document, parse_documents
-from weighbridge.shell.plan.model import LikelihoodPlan, Plan
+from weighbridge.shell.plan.model import LikelihoodPlan, Plan, WithheldFiles, WithheldTensors
 from weighbridge.terms.licence import licence_text
 
 MAX_LICENCE_BYTES = 1 << 20
@@ -42,6 +44,40 @@ def read_licence(plan: Plan) -> bytes:
     if not text.strip():
         raise InputError("the licence is empty", place=str(path), hint=hint)
     return data
+
+
+def check_inputs(plan: Plan) -> None:
+    """Read what later stages will need, so that a mistake shows before hours of work and not after them.
+
+    Raises:
+        InputError: if the held-out text or the licence cannot be used.
+    """
+    read_licence(plan)
+    for probe in plan.weigh:
+        if isinstance(probe, LikelihoodPlan):
+            read_documents(probe)
+
+
+def check_patterns(plan: Plan, checkpoint: Checkpoint) -> None:
+    """Require that every pattern under `hold_back` names something: a misspelt one would let a secret out.
+
+    Raises:
+        PlanError: with the place of the first that names nothing.
+    """
+    tensors = [tensor.name for tensor in checkpoint.tensors]
+    for number, item in enumerate(plan.hold_back):
+        if isinstance(item, WithheldTensors):
+            what, names = "tensors", tensors
+        elif isinstance(item, WithheldFiles):
+            what, names = "files", list(checkpoint.files)
+        else:
+            continue
+        if not any(fnmatchcase(name, item.pattern) for name in names):
+            raise PlanError(
+                f"no {what} of the internal model match {item.pattern!r}",
+                place=plan.place("hold_back", number, what),
+                hint=f"`weighbridge show --quick --tensors {checkpoint.root}` lists what is there.",
+            )
 
 
 def check_places(source: Path, work: Path, hub: Path) -> None:

@@ -9,6 +9,7 @@ from weighbridge.derive.make import Workbench
 from weighbridge.shell.line.audit import AuditedVersion, Auditor
 from weighbridge.shell.line.decide import Decided, decide_version
 from weighbridge.shell.line.derive import derive_versions
+from weighbridge.shell.line.inputs import check_inputs
 from weighbridge.shell.line.kept import KeptRecords
 from weighbridge.shell.line.source import Source, read_source
 from weighbridge.shell.line.weigh import Scales, WeighedVersion
@@ -40,7 +41,8 @@ class Line:
     @cached_property
     def source(self) -> Source:
         """The internal model, read and found sound."""
-        return read_source(self.plan.source_path, self.progress, self.threads)
+        check_inputs(self.plan)
+        return read_source(self.plan, self.progress, self.threads)
 
     def audited(self) -> tuple[AuditedVersion, ...]:
         """Derive and audit every version."""

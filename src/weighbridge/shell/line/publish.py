@@ -10,7 +10,6 @@ from weighbridge.checkpoint.write import write_bytes
 from weighbridge.derive.store import DerivationStore
 from weighbridge.dossier.release import ReleaseRecord
 from weighbridge.dossier.signature import Signer, key_hint
-from weighbridge.errors import RefusedError
 from weighbridge.hub.folder import LocalHub, PublishedVersion, StagedVersion
 from weighbridge.hub.page import Family, VersionView, render_page
 from weighbridge.hub.publish import Candidate, publish
@@ -112,7 +111,8 @@ class Publisher:
     def _publish(
         self, line: Line, hub: LocalHub, passed: list[Decided], staged: Mapping[str, Staged], family: Family
     ) -> None:
-        line.progress.begin(f"publishing {len(passed)} versions to {hub.root}")
+        count = "1 version" if len(passed) == 1 else f"{len(passed)} versions"
+        line.progress.begin(f"publishing {count} to {hub.root}")
         stage_name = str(line.plan.policy.stage)
         candidates = [
             Candidate(
@@ -136,7 +136,8 @@ class Publisher:
             names = {candidate.staged.name for candidate in candidates}
             others = tuple((name, f"models/{name}") for name in catalogue if name not in names)
             text = render_page(replace(family, neighbours=others))
-            _refuse_leaks(line, passed[0], text)
+            what = f"the page of {line.plan.model}"
+            line.auditor.refuse_leaks(what, {PAGE_NAME: text.encode()}, passed[0].weighed.version.derived)
             return text
 
         publish(hub, candidates, line.plan.policy, now=line.clock(), page=page)
@@ -171,15 +172,4 @@ class Publisher:
             folder=hub.root / "models" / name,
             digest=staged.manifest.digest,
             size_bytes=staged.manifest.size_bytes,
-        )
-
-
-def _refuse_leaks(line: Line, decided: Decided, page: str) -> None:
-    """Search the page, too: it shows versions that were refused, whose names and findings no dossier holds."""
-    if given_away := line.auditor.gives_away(PAGE_NAME, page.encode(), decided.weighed.version.derived):
-        what, place = given_away
-        raise RefusedError(
-            f"the page of {line.plan.model} would give away what is held back: {what}",
-            place=place,
-            hint="Reword the plan (title, summary, names of versions) so that it does not name it.",
         )

@@ -2,13 +2,14 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 
 from weighbridge.checkpoint.architecture import Architecture, describe
 from weighbridge.checkpoint.folder import Checkpoint
 from weighbridge.checkpoint.manifest import Manifest
 from weighbridge.checkpoint.read import NonFiniteCounter, read_folder
 from weighbridge.errors import CheckpointError
+from weighbridge.shell.line.inputs import check_patterns
+from weighbridge.shell.plan.model import Plan
 from weighbridge.shell.progress import Progress
 
 
@@ -26,13 +27,16 @@ class Source:
         return self.manifest.digest
 
 
-def read_source(path: Path, progress: Progress, threads: int) -> Source:
-    """Open and read the internal model at `path`.
+def read_source(plan: Plan, progress: Progress, threads: int) -> Source:
+    """Open and read the internal model of `plan`.
 
     Raises:
+        PlanError: if a pattern of the plan holds nothing back.
         CheckpointError: if it is unsound, or holds NaN or infinite weights: what is derived from them would be, too.
     """
+    path = plan.source_path
     checkpoint = Checkpoint.open(path)
+    check_patterns(plan, checkpoint)
     counter = NonFiniteCounter(checkpoint.tensors)
     manifest = read_folder(
         checkpoint.root,

@@ -18,7 +18,7 @@ from weighbridge.dossier.card import model_card
 from weighbridge.dossier.provenance import provenance_line
 from weighbridge.dossier.release import RELEASE_NAME, ReleaseRecord, Texts
 from weighbridge.dossier.signature import SIGNATURE_NAME, Signer, key_hint, sign_files
-from weighbridge.errors import InputError, RefusedError
+from weighbridge.errors import InputError
 from weighbridge.shell.line.audit import Auditor
 from weighbridge.shell.line.decide import Decided
 from weighbridge.shell.line.inputs import read_licence
@@ -117,9 +117,9 @@ def stage(
     key = step_key(source.digest, parameters, f"signed by {key_hint(signer.public_key_pem)}")
 
     def make(folder: Path) -> tuple[Manifest, Mapping[str, Any]]:
+        auditor.refuse_leaks(f"the dossier of {decided.name}", dossier, version.derived)
         for name, data in dossier.items():
             write_bytes(folder / name, data)
-        _refuse_leaks(auditor, decided, folder)
         for entry in version.manifest:
             _link(version.folder / entry.path, folder / entry.path)
         entries = [*version.manifest, *(_entry(name, data) for name, data in dossier.items())]
@@ -157,17 +157,6 @@ def _words(step: Mapping[str, Any]) -> str:
     if step["step"] == "cast":
         return f"stored as {step['dtype']}"
     return "internal tensors, files and metadata were left out"
-
-
-def _refuse_leaks(auditor: Auditor, decided: Decided, folder: Path) -> None:
-    """Search the dossier, too, for what is held back: words that people wrote can give away names."""
-    if given_away := auditor.give_away(folder, decided.weighed.version.derived):
-        what, place = given_away
-        raise RefusedError(
-            f"the dossier of {decided.name} would give away what is held back: {what}",
-            place=place,
-            hint="Reword the texts of the plan (title, summary, `as`) so that they do not name it.",
-        )
 
 
 def _entry(name: str, data: bytes) -> FileEntry:

@@ -1,6 +1,7 @@
 """What a plan holds back, seen three ways: for the search, for the public, and inside the house."""
 
 import json
+import re
 from collections.abc import Iterator, Sequence
 from fnmatch import fnmatchcase
 from typing import Any
@@ -52,6 +53,17 @@ def _part(item: HeldBackPlan, source: Checkpoint, made: Made) -> HeldBackPart:
         kind = "metadata"
         sizes = [len(value.encode("utf-8", "surrogatepass")) for value in _values(source, made.scrubbed)]
     return HeldBackPart(description=item.public_name, kind=kind, count=len(sizes), size_bytes=sum(sizes))
+
+
+def stems(patterns: Sequence[str], selection: Selection) -> Iterator[str]:
+    """Yield what withheld tensors have in common, `reward_head` of `reward_head.*`, unless kept tensors have it, too.
+
+    People write it into a card where they would never write a whole tensor name.
+    """
+    for pattern in patterns:
+        stem = re.split(r"[*?\[]", pattern, maxsplit=1)[0].rstrip("./_-")
+        if len(stem) >= MIN_STRING and not any(tensor.name.startswith(stem) for tensor in selection.tensors):
+            yield stem
 
 
 def _tensor_pieces(source: Checkpoint, tensors: Sequence[Any]) -> Iterator[Piece]:
