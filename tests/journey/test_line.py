@@ -189,7 +189,7 @@ def test_a_bad_version_is_refused_with_rule_value_interval_and_remedy(released: 
     assert ratio["limit"] == 1.10
     assert ratio["remedy"]
     assert (released.hub / "current").readlink() == before
-    assert not (released.hub / "models" / "example" / "smollm2-135m-tiny-q2_k").exists()
+    assert not (released.hub / "models" / "example" / "smollm2-135m-tiny").exists()
 
 
 def test_the_second_release_in_the_same_work_folder_waits_its_turn(released: Released) -> None:
