@@ -16,9 +16,6 @@ CAST_DTYPES: Mapping[str, str] = {"bf16": "BF16", "f16": "F16", "f32": "F32"}
 """Plan word to safetensors dtype."""
 
 GGUF_TYPES: Mapping[str, int] = {
-    "F32": 0,
-    "F16": 1,
-    "BF16": 32,
     "Q8_0": 7,
     "Q6_K": 18,
     "Q5_K_M": 17,
@@ -30,8 +27,11 @@ GGUF_TYPES: Mapping[str, int] = {
     "Q3_K_M": 12,
     "Q3_K_S": 11,
     "Q2_K": 10,
+    "BF16": 32,
+    "F16": 1,
+    "F32": 0,
 }
-"""Name to `llama_ftype` (llama.cpp, include/llama.h)."""
+"""Name to `llama_ftype` (llama.cpp, include/llama.h): the quantised types from the largest down, then the others."""
 
 UNQUANTISED_GGUF = ("F32", "F16", "BF16")
 

@@ -369,10 +369,7 @@ def test_the_published_schema_is_sound_and_describes_every_key() -> None:
 
 
 def test_the_schema_offers_the_types_that_a_plan_may_ask_for() -> None:
-    from weighbridge.derive.recipe import GGUF_TYPES as DERIVED
-
-    assert tuple(plan_schema()["$defs"]["gguf_type"]["anyOf"][0]["enum"]) == GGUF_TYPES
-    assert set(GGUF_TYPES) == set(DERIVED)
+    assert tuple(plan_schema()["$defs"]["gguf_type"]["anyOf"][0]["enum"]) == tuple(GGUF_TYPES)
 
 
 @pytest.mark.parametrize("name", ["release.yaml", "release-refused.yaml"])

@@ -4,28 +4,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from weighbridge.derive.recipe import GGUF_TYPES
 from weighbridge.gate.policy import Policy
 from weighbridge.gate.stage import Stage
 from weighbridge.shell.plan.position import Document, Trail
 from weighbridge.terms.licence import Parent
-
-GGUF_TYPES = (
-    "Q8_0",
-    "Q6_K",
-    "Q5_K_M",
-    "Q5_K_S",
-    "Q4_K_M",
-    "Q4_K_S",
-    "Q4_0",
-    "Q3_K_L",
-    "Q3_K_M",
-    "Q3_K_S",
-    "Q2_K",
-    "BF16",
-    "F16",
-    "F32",
-)
-"""Types that a plan may ask for, from the largest quantisation to the smallest, then the unquantised ones."""
 
 DEFAULT_PUBLIC_NAME = "withheld part"
 
