@@ -227,6 +227,8 @@ def test_show_finds_published_versions_sound(released: Released, name: str) -> N
     assert document["sound"]
     assert document["architecture"]["parameters"] == 134_515_008
     assert document["architecture"]["context_length"] == 8192
+    assert document["states"]["version"] == f"example/{name}"
+    assert document["states"]["gate"] == "passed for open"
 
 
 def test_the_page_stands_alone(released: Released) -> None:

@@ -4,13 +4,14 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from weighbridge.errors import CheckpointError
+from weighbridge.errors import CheckpointError, InputError
 from weighbridge.shell.cli.output import TerminalProgress, print_json, print_lines, readable_bytes
 from weighbridge.shell.cli.plan_options import add_threads_argument
 
 if TYPE_CHECKING:
     from weighbridge.checkpoint.folder import Checkpoint
 
+RELEASE_NAME = "release.json"
 _MAX_PROBLEMS = 50
 
 
@@ -50,6 +51,8 @@ def run(options: argparse.Namespace) -> int:
             ]
         if not options.quick:
             _read(checkpoint, options.threads, document)
+    if RELEASE_NAME in inspection.files:
+        _released(options.path / RELEASE_NAME, document)
     if options.json:
         print_json(document)
     else:
@@ -74,6 +77,32 @@ def _read(checkpoint: "Checkpoint", threads: int | None, document: dict[str, Any
         document["sound"] = False
 
 
+def _released(path: Path, document: dict[str, Any]) -> None:
+    """Add what a version's own record states about it. Nothing of it is checked here: that is what `verify` is for."""
+    from weighbridge.checkpoint.walk import open_regular, read_prefix
+    from weighbridge.dossier.release import MAX_RECORD_BYTES, read_release
+
+    descriptor = open_regular(path, place=str(path))
+    with open(descriptor, "rb"):  # noqa: PTH123  # closes what open_regular opened
+        data = read_prefix(descriptor, MAX_RECORD_BYTES + 1, place=str(path))
+    try:
+        record = read_release(data, place=str(path))
+    except InputError as error:
+        document["problems"].append({"place": error.place, "message": error.message, "hint": error.hint})
+        document["sound"] = False
+        return
+    decision = record.decision
+    document["states"] = {
+        "version": record.reference,
+        "family": record.model,
+        "license": record.license,
+        "weights_digest": record.subject,
+        "source_digest": record.source_digest,
+        "recipe": [dict(step) for step in record.recipe],
+        "gate": f"{'passed' if decision.passed else 'refused'} for {decision.stage}" if decision else None,
+    }
+
+
 def _print(document: dict[str, Any]) -> None:
     facts = document.get("architecture")
     if facts:
@@ -83,6 +112,11 @@ def _print(document: dict[str, Any]) -> None:
         if "digest" in document:
             rows += [("size", readable_bytes(document["size_bytes"])), ("digest", document["digest"])]
         print_lines([document["path"], *(f"  {label:<28} {value}" for label, value in rows)])
+    if states := document.get("states"):
+        recipe = ", then ".join(str(step.get("type") or step.get("dtype") or step["step"]) for step in states["recipe"])
+        rows = [(name.replace("_", " "), states[name]) for name in ("version", "license", "gate", "source_digest")]
+        print_lines(["its record states (check it with `weighbridge verify`)"])
+        print_lines(f"  {label:<28} {value or 'not known'}" for label, value in [*rows, ("recipe", recipe)])
     for tensor in document.get("tensor_list", ()):
         print_lines([f"  {tensor['name']}  {tensor['dtype']}  {tensor['shape']}"])
     problems = document["problems"]
