@@ -95,7 +95,7 @@ def test_quoted_text_is_read_as_it_was_written(text: str) -> None:
 
 
 @given(
-    st.lists(st.sampled_from(GGUF_TYPES), min_size=2, max_size=6, unique=True),
+    st.lists(st.sampled_from(tuple(GGUF_TYPES)), min_size=2, max_size=6, unique=True),
     st.lists(st.from_regex(r"[a-z0-9][a-z0-9_]{0,20}", fullmatch=True), min_size=1, max_size=5, unique=True),
 )
 def test_every_type_of_every_entry_is_one_uniquely_named_version(types: list[str], names: list[str]) -> None:
