@@ -5,14 +5,13 @@ import importlib
 import io
 import json
 import os
-import signal
 import sys
-import threading
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
 from weighbridge import __version__
 from weighbridge.errors import InputError, WeighbridgeError, WorkspaceError
+from weighbridge.shell.stop import Terminated, obey_signals
 
 DONE, REFUSED, UNUSABLE = 0, 1, 2
 INTERRUPTED, TERMINATED = 130, 143
@@ -28,6 +27,8 @@ VERBS = {
     "show": "say what a checkpoint, file or version is, and whether it is sound",
     "demo": "release a real small model and ask one of its versions a question",
 }
+
+_RESUMABLE = ("release", "derive", "weigh", "gate", "demo")
 
 EXIT_CODES = "exit codes: 0 done, 1 refused or failed verification, 2 unusable input"
 
@@ -62,10 +63,6 @@ class UsageError(InputError):
     """The command line itself is wrong."""
 
 
-class _Terminated(BaseException):
-    """SIGTERM came: leave every `with` block, so that engines in child processes end and temporary files go."""
-
-
 def _module(verb: str) -> Any:
     return importlib.import_module(f"weighbridge.shell.cli.{verb}")
 
@@ -74,14 +71,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; return its exit code."""
     given = list(sys.argv[1:] if arguments is None else arguments)
     _accept_any_text()
-    _obey_sigterm()
+    obey_signals()
     try:
         return _run(given)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return UNUSABLE
-    except (KeyboardInterrupt, _Terminated) as stop:
-        sys.stderr.write("\nstopped; what is finished stays and is used again by the next run\n")
+    except (KeyboardInterrupt, Terminated) as stop:
+        kept = "; what is finished stays and is used again by the next run" if {*given} & {*_RESUMABLE} else ""
+        sys.stderr.write(f"\nstopped{kept}\n")
         return INTERRUPTED if isinstance(stop, KeyboardInterrupt) else TERMINATED
 
 
@@ -119,14 +117,6 @@ def _accept_any_text() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
-
-
-def _obey_sigterm() -> None:
-    def stop(number: int, frame: object) -> NoReturn:
-        raise _Terminated
-
-    if threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGTERM, stop)
 
 
 def _report(error: WeighbridgeError, *, as_json: bool) -> int:

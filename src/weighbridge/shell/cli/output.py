@@ -8,6 +8,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from weighbridge.shell.progress import Advance
+from weighbridge.shell.stop import raise_if_asked
 
 if TYPE_CHECKING:
     from rich.progress import Progress as RichProgress
@@ -74,7 +75,8 @@ class TerminalProgress:
             self._live.stop()
 
     def begin(self, text: str, total: int | None = None, *, unit: str = "bytes") -> Advance:
-        """Say that `text` is being done; see `Progress`."""
+        """Say that `text` is being done; see `Progress`. Where work begins is also where a stop is obeyed."""
+        raise_if_asked()
         if text == self._text and self._task is not None and self._live is not None:
             return self._resized(total)
         if text == self._text:
