@@ -194,7 +194,8 @@ def test_a_release_that_is_killed_again_and_again_comes_to_its_end(plan: Path, h
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_an_interrupted_release_says_so_and_leaves_nothing_half_done(plan: Path, number: int, code: int) -> None:
-    process = child("release", plan)
+    # A suite that runs in the background has SIGINT ignored, and its children would have, too.
+    process = child("release", plan, preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))
     assert process.stderr is not None
     assert process.stderr.readline().startswith("- reading")
     process.send_signal(number)
