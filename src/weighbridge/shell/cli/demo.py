@@ -7,7 +7,7 @@ from typing import Any
 
 from weighbridge.errors import InputError
 from weighbridge.shell.cli.gate import explain
-from weighbridge.shell.cli.output import TerminalProgress, print_json, print_lines, readable_bytes
+from weighbridge.shell.cli.output import TerminalProgress, own_command, print_json, print_lines, readable_bytes
 from weighbridge.shell.cli.plan_options import add_threads_argument
 
 QUESTION = "What is the capital of France? Answer in one sentence."
@@ -51,9 +51,9 @@ def run(options: argparse.Namespace) -> int:
             f"{chosen.name} answered: {answer}",
             "",
             f"look at    {outcome.page}",
-            f"verify     weighbridge verify {chosen.folder} --key {outcome.public_key}",
-            f"serve      weighbridge run {chosen.name} --hub {outcome.hub} --key {outcome.public_key}",
-            f"refusal    weighbridge release {example / 'release-refused.yaml'}",
+            f"verify     {own_command()} verify {chosen.folder} --key {outcome.public_key}",
+            f"serve      {own_command()} run {chosen.name} --hub {outcome.hub} --key {outcome.public_key}",
+            f"refusal    {own_command()} release {example / 'release-refused.yaml'}",
         ]
     )
     return int(bool(outcome.refused))

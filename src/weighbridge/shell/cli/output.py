@@ -1,6 +1,7 @@
 """What verbs print: JSON for machines on standard output, words for people."""
 
 import json
+import shutil
 import sys
 import time
 from collections.abc import Iterable, Sequence
@@ -43,6 +44,11 @@ def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]
         table.add_row(*map(Text, row))
     # Into a file or pipe whole: half a digest or path is of no use to anybody.
     Console(highlight=False, width=None if sys.stdout.isatty() else _PIPED_WIDTH).print(table)
+
+
+def own_command() -> str:
+    """Return what to type to run this program again: its name, or its path where the name would not be found."""
+    return "weighbridge" if shutil.which("weighbridge") else sys.argv[0]
 
 
 def readable_bytes(size: float) -> str:

@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 
 from weighbridge.shell.cli.gate import explain
-from weighbridge.shell.cli.output import print_json, print_lines, readable_bytes
+from weighbridge.shell.cli.output import own_command, print_json, print_lines, readable_bytes
 from weighbridge.shell.cli.plan_options import add_plan_arguments, open_line
 
 
@@ -37,8 +37,8 @@ def run(options: argparse.Namespace) -> int:
         first = outcome.published[-1]
         print_lines(
             [
-                f"verify    weighbridge verify {first.folder} --key {outcome.public_key}",
-                f"run       weighbridge run {first.name} --hub {outcome.hub} --key {outcome.public_key}",
+                f"verify    {own_command()} verify {first.folder} --key {outcome.public_key}",
+                f"run       {own_command()} run {first.name} --hub {outcome.hub} --key {outcome.public_key}",
             ]
         )
     return int(bool(outcome.refused))
