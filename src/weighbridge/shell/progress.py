@@ -14,14 +14,3 @@ class Progress(Protocol):
 
     def note(self, text: str) -> None:
         """Say something that stays on the screen."""
-
-
-class Silent:
-    """Shows nothing."""
-
-    def begin(self, text: str, total: int | None = None, *, unit: str = "bytes") -> Advance:
-        """Show nothing."""
-        return lambda amount: None
-
-    def note(self, text: str) -> None:
-        """Show nothing."""

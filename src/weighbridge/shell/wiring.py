@@ -153,7 +153,10 @@ def serve_folder(
         raise VerificationError(f"{first.kind}: {first.message}{others}", place=str(folder / first.path))
     progress.begin(f"loading {model.name} into llama.cpp")
     context = _context(model, context_tokens)
-    with LlamaServer(ServerSettings(model=model, alias=alias, context_tokens=context, **settings)) as server:
+    served_as = ServerSettings(model=model, alias=alias, context_tokens=context, **settings)
+    if not served_as.private:
+        progress.note(f"warning: whoever can reach {served_as.host} can use this server; it asks for no key")
+    with LlamaServer(served_as) as server:
         yield server
 
 

@@ -13,7 +13,7 @@ from weighbridge import __version__
 from weighbridge.errors import InputError, WeighbridgeError, WorkspaceError
 from weighbridge.shell.stop import Terminated, obey_signals
 
-DONE, REFUSED, UNUSABLE = 0, 1, 2
+REFUSED, UNUSABLE = 1, 2
 INTERRUPTED, TERMINATED = 130, 143
 
 VERBS = {
@@ -78,7 +78,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return UNUSABLE
     except (KeyboardInterrupt, Terminated) as stop:
-        kept = "; what is finished stays and is used again by the next run" if {*given} & {*_RESUMABLE} else ""
+        kept = "; what is finished stays and is used again by the next run" if given and given[0] in _RESUMABLE else ""
         sys.stderr.write(f"\nstopped{kept}\n")
         return INTERRUPTED if isinstance(stop, KeyboardInterrupt) else TERMINATED
 

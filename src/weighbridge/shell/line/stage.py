@@ -14,8 +14,8 @@ from weighbridge.checkpoint.manifest import FileEntry, Manifest
 from weighbridge.checkpoint.write import write_bytes
 from weighbridge.derive.recipe import step_key
 from weighbridge.derive.store import DerivationStore
-from weighbridge.dossier.card import model_card
-from weighbridge.dossier.provenance import provenance_line
+from weighbridge.dossier.card import CARD_NAME, model_card
+from weighbridge.dossier.provenance import PROVENANCE_NAME, provenance_line
 from weighbridge.dossier.release import RELEASE_NAME, ReleaseRecord, Texts
 from weighbridge.dossier.signature import SIGNATURE_NAME, Signer, key_hint, sign_files
 from weighbridge.errors import InputError
@@ -143,9 +143,9 @@ def dossier_files(plan: Plan, record: ReleaseRecord) -> dict[str, bytes]:
         changes=changes,
     )
     return {
-        "README.md": model_card(record).encode(),
+        CARD_NAME: model_card(record).encode(),
         RELEASE_NAME: record.to_bytes(),
-        "provenance.intoto.jsonl": provenance_line(record),
+        PROVENANCE_NAME: provenance_line(record),
         "LICENSE": read_licence(plan),
         "NOTICE": text.encode(),
     }
