@@ -3,7 +3,7 @@
 import importlib
 import sys
 
-NAMES = ("startup", "read_hash_audit", "cast", "absence", "sign_verify")
+NAMES = ("startup", "read_hash_audit", "cast", "absence", "sign_verify", "licence_detect", "chain", "check")
 
 
 def main() -> int:

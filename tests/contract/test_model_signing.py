@@ -18,6 +18,7 @@ from weighbridge.dossier.signature import sign_files
 from weighbridge.errors import VerificationError
 from weighbridge.hub.folder import LocalHub, StagedVersion
 from weighbridge.shell.signing import EcKeySigner, EcKeyVerifier, create_key_pair
+from weighbridge.shell.sigstore_identity import verify_shards
 
 FILES = {
     "model-00001-of-00002.safetensors": b"\0" * 70_000,
@@ -195,21 +196,33 @@ def test_files_that_their_command_line_left_unsigned_are_named_here(side: Side) 
     assert [(problem.path, problem.kind) for problem in found.problems] == [(".gitattributes", "extra")]
 
 
-@pytest.mark.parametrize("method", ["blake3", "shards"])
-def test_their_other_methods_are_refused_with_a_reason(side: Side, method: str) -> None:
-    config = (
-        "model_signing.hashing.Config().use_shard_serialization(shard_size=50_000)"
-        if method == "shards"
-        else "model_signing.hashing.Config().use_file_serialization(hashing_algorithm='blake3')"
-    )
+def sign_by_their_library(side: Side, hashing: str) -> None:
     code = (
         "import sys, model_signing; "
-        f"model_signing.signing.Config().use_elliptic_key_signer(private_key=sys.argv[1]).set_hashing_config({config})"
-        ".sign(sys.argv[2], sys.argv[3])"
+        f"model_signing.signing.Config().use_elliptic_key_signer(private_key=sys.argv[1]).set_hashing_config("
+        f"model_signing.hashing.Config().{hashing}).sign(sys.argv[2], sys.argv[3])"
     )
     subprocess.run([sys.executable, "-c", code, side.key, side.root, side.signature], check=True, timeout=60)
-    with pytest.raises(VerificationError, match="only 'files' with 'sha256'"):
+
+
+@pytest.mark.parametrize("algorithm", ["blake3", "blake2"])
+def test_their_other_hashes_verify_here(side: Side, algorithm: str) -> None:
+    sign_by_their_library(side, f"use_file_serialization(hashing_algorithm='{algorithm}')")
+    assert side.ours_accepts()
+    (side.root / "config.json").write_bytes(b"[]")
+    [problem] = verify_folder(side.root, EcKeyVerifier.load(side.public)).problems
+    assert (problem.path, problem.kind) == ("config.json", "changed")
+
+
+def test_their_shards_are_refused_with_a_reason_and_verified_by_their_library(side: Side) -> None:
+    sign_by_their_library(side, "use_shard_serialization(shard_size=50_000)")
+    with pytest.raises(VerificationError, match="whole files can be verified here"):
         side.ours_accepts()
+
+    verify_shards(side.root, side.signature, side.public, algorithm="sha256", shard_bytes=50_000)
+    (side.root / "config.json").write_bytes(b"[]")
+    with pytest.raises(VerificationError, match="not what was signed"):
+        verify_shards(side.root, side.signature, side.public, algorithm="sha256", shard_bytes=50_000)
 
 
 def test_a_published_version_verifies_with_their_command_line_where_it_lies_and_by_its_name(

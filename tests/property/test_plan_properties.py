@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from weighbridge.errors import PlanError
 from weighbridge.shell.plan import Plan, plan_schema, read_plan
 from weighbridge.shell.plan.model import GGUF_TYPES
-from weighbridge.shell.plan.position import read_document
+from weighbridge.shell.yaml_document import read_document
 
 PATH = Path("/plans/release.yaml")
 SOUND: dict[str, Any] = {

@@ -2,18 +2,21 @@
 
 import os
 import stat
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from weighbridge.checkpoint.manifest import Manifest
-from weighbridge.checkpoint.read import read_folder
+from weighbridge.checkpoint.digest import FileDigests
+from weighbridge.checkpoint.read import BlockVisitor, read_folder
 from weighbridge.checkpoint.walk import list_files
-from weighbridge.dossier.signature import MAX_BUNDLE_BYTES, SIGNATURE_NAME, SignatureVerifier, read_signature
+from weighbridge.dossier.signature import MAX_BUNDLE_BYTES, SIGNATURE_NAME, Verifier
+from weighbridge.dossier.signature_reader import SignedFiles, read_signature
 from weighbridge.errors import CheckpointError, InputError, VerificationError
 
 __all__ = ["SIGNATURE_NAME", "Problem", "Verification", "verify_folder"]
+
+_HASH_NAMES = {"sha256": "SHA-256", "blake3": "BLAKE3", "blake2b": "BLAKE2b"}
 
 ProblemKind = Literal["changed", "missing", "extra", "unsafe"]
 
@@ -68,8 +71,9 @@ class Verification:
 
 def verify_folder(
     root: Path,
-    verifier: SignatureVerifier,
+    verifier: Verifier,
     *,
+    visitors: Sequence[BlockVisitor] = (),
     on_bytes: Callable[[int], None] | None = None,
     threads: int | None = None,
 ) -> Verification:
@@ -79,7 +83,8 @@ def verify_folder(
 
     Args:
         root: a folder that holds `model.sig`.
-        verifier: holds the publisher's public key.
+        verifier: whom to trust: a key, root certificates, or an identity.
+        visitors: look at the bytes in the same pass.
         on_bytes: told how many more bytes have been read.
         threads: how many files are read at once; all cores by default.
 
@@ -92,26 +97,30 @@ def verify_folder(
     signed = read_signature(_read_bundle(root / SIGNATURE_NAME), verifier, place=str(root / SIGNATURE_NAME))
     present, unsafe = _survey(root)
     present.discard(SIGNATURE_NAME)
-    manifest = read_folder(root, sorted(present & signed.keys()), threads=threads, on_bytes=on_bytes)
-    problems = (*unsafe, *_compare(signed, present, manifest, {problem.path for problem in unsafe}))
+    other = None if signed.hash_type == "sha256" else FileDigests(signed.hash_type)
+    looking = [*visitors, other] if other else visitors
+    files = sorted(present & signed.digests.keys())
+    manifest = read_folder(root, files, visitors=looking, threads=threads, on_bytes=on_bytes)
+    seen = {str(e.path): other.hexdigest(str(e.path)) if other else e.sha256 for e in manifest}
+    problems = (*unsafe, *_compare(signed, present, seen, {problem.path for problem in unsafe}))
     return Verification(
         root=root,
         digest=manifest.digest,
-        files=len(signed),
+        files=len(signed.digests),
         size_bytes=manifest.size_bytes,
         problems=tuple(sorted(problems, key=lambda problem: (problem.path, problem.kind))),
     )
 
 
-def _compare(signed: Mapping[str, str], present: set[str], read: Manifest, unsafe: set[str]) -> Iterator[Problem]:
-    for path in signed.keys() - present - unsafe:
+def _compare(signed: SignedFiles, present: set[str], seen: Mapping[str, str], unsafe: set[str]) -> Iterator[Problem]:
+    for path in signed.digests.keys() - present - unsafe:
         yield Problem(path=path, kind="missing", message="is signed but not there")
-    for path in present - signed.keys():
+    for path in present - signed.digests.keys():
         yield Problem(path=path, kind="extra", message="is there but not signed")
-    for entry in read:
-        if entry.sha256 != (expected := signed[str(entry.path)]):
-            message = f"its bytes differ: SHA-256 is {entry.sha256}, signed was {expected}"
-            yield Problem(path=str(entry.path), kind="changed", message=message)
+    for path, digest in seen.items():
+        if digest != (expected := signed.digests[path]):
+            message = f"its bytes differ: {_HASH_NAMES[signed.hash_type]} is {digest}, signed was {expected}"
+            yield Problem(path=path, kind="changed", message=message)
 
 
 def _read_bundle(path: Path) -> bytes:

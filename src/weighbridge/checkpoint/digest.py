@@ -1,9 +1,9 @@
-"""SHA-256 in a thread of its own, so that hashing overlaps with whatever fills the next block."""
+"""Digests beside the reading: SHA-256 in a thread of its own, and further hashes in the same pass."""
 
 import hashlib
 from queue import SimpleQueue
 from threading import Thread
-from typing import Protocol
+from typing import Any, Protocol
 
 
 class _Hash(Protocol):
@@ -45,3 +45,33 @@ class HashingThread:
             buffer, block = item
             self._state.update(block)
             self._free.put(buffer)
+
+
+class FileDigests:
+    """A `BlockVisitor` that hashes every file it sees with a second algorithm, in the pass that reads them anyway.
+
+    Args:
+        algorithm: `blake3` or `blake2b`.
+    """
+
+    def __init__(self, algorithm: str) -> None:
+        self._algorithm = algorithm
+        self._states: dict[str, Any] = {}
+
+    def visit(self, file: str, offset: int, block: memoryview, overlap: memoryview) -> None:
+        """Hash one block; blocks of a file come in order."""
+        if offset == 0:
+            self._states[file] = self._new()
+        self._states[file].update(block)
+
+    def hexdigest(self, file: str) -> str:
+        """Return the digest of a file, lower-case hexadecimal. A file that was never visited is empty."""
+        state = self._states.get(file) or self._new()
+        return str(state.hexdigest())
+
+    def _new(self) -> Any:
+        if self._algorithm == "blake3":
+            from blake3 import blake3
+
+            return blake3()
+        return hashlib.new(self._algorithm)

@@ -54,6 +54,7 @@ class Made:
     Attributes:
         result: its files.
         base: the sanitised safetensors folder that every version of this selection comes from.
+        transformations: every folder on the way from the source to the result, in order: `base` first, `result` last.
         selection: what of the source went in and what stayed behind.
         scrubbed: `(file, JSON pointer)` of metadata that was removed.
         engines: name and version of the code that made it.
@@ -61,6 +62,7 @@ class Made:
 
     result: Derived
     base: Derived
+    transformations: tuple[Derived, ...]
     selection: Selection
     scrubbed: tuple[tuple[str, str], ...]
     engines: tuple[str, ...]
@@ -98,15 +100,16 @@ def make_version(
     selection = select(source, recipe.withhold)
     base = _sanitised(source, source_digest, selection, recipe, bench)
     engines = [f"weighbridge sanitise {SANITISE_VERSION}"]
-    result = base
+    steps = [base]
     if recipe.gguf is not None:
         if bench.gguf is None:
             raise RecipeError("no GGUF engine is installed", hint="pip install 'weighbridge[derive]'")
         engines.append(bench.gguf.identity)
-        result = _gguf(base, recipe.gguf.type, bench, bench.gguf, stem, metadata)
+        steps += _gguf(base, recipe.gguf.type, bench, bench.gguf, stem, metadata)
     return Made(
-        result=result,
+        result=steps[-1],
         base=base,
+        transformations=tuple(steps),
         selection=selection,
         scrubbed=tuple((file, pointer) for file, pointer in base.facts["scrubbed"]),
         engines=tuple(engines),
@@ -141,11 +144,17 @@ def _effective_dtype(selection: Selection, dtype: str | None) -> str | None:
     return None if present <= {dtype} else dtype
 
 
+def conversion_type(type_: str, base: Derived) -> str:
+    """Return the unquantised GGUF type that a version of `type_` is converted to first."""
+    if type_ in UNQUANTISED_GGUF:
+        return type_
+    return {"F32": "F32", "F16": "F16"}.get(base.facts["dtype"], "BF16")
+
+
 def _gguf(
     base: Derived, type_: str, bench: Workbench, engine: GgufEngine, stem: str, metadata: Mapping[str, Any]
-) -> Derived:
-    dtype = base.facts["dtype"]
-    base_type = type_ if type_ in UNQUANTISED_GGUF else {"F32": "F32", "F16": "F16"}.get(dtype, "BF16")
+) -> list[Derived]:
+    base_type = conversion_type(type_, base)
 
     def convert(folder: Path) -> tuple[None, Mapping[str, Any]]:
         seconds = _CONVERT_START_S + base.manifest.size_bytes / _CONVERT_BYTES_A_SECOND
@@ -157,7 +166,7 @@ def _gguf(
     parameters = {"gguf": base_type, "stem": stem, "metadata": dict(metadata)}
     converted = bench.store.get_or_make(step_key(base.manifest.digest, parameters, engine.identity), convert)
     if type_ == base_type:
-        return converted
+        return [converted]
 
     def quantise(folder: Path) -> tuple[None, Mapping[str, Any]]:
         seconds = 1 + converted.manifest.size_bytes / (_QUANTISE_BYTES_A_SECOND_AND_WORKER * bench.executor.workers)
@@ -169,6 +178,5 @@ def _gguf(
         )
         return None, facts
 
-    return bench.store.get_or_make(
-        step_key(converted.manifest.digest, {"quantise": type_, "stem": stem}, engine.identity), quantise
-    )
+    key = step_key(converted.manifest.digest, {"quantise": type_, "stem": stem}, engine.identity)
+    return [converted, bench.store.get_or_make(key, quantise)]

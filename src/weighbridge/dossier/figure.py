@@ -211,6 +211,7 @@ def recipe_text(step: Mapping[str, Any]) -> str:
         "withhold": "what is held back is left out",
         "cast": f"weights cast to {step.get('dtype', '?')}",
         "gguf": f"exported to GGUF as {step.get('type', '?')}{engine}{_fallback(step)}",
+        "quantise": f"quantised to {step.get('type', '?')}{engine}{_fallback(step)}",
         "sanitise": "private metadata removed",
     }
     if name in words:

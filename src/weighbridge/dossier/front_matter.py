@@ -79,7 +79,9 @@ def card_metadata(record: ReleaseRecord) -> dict[str, Any]:
 
 
 def _quantisations(record: ReleaseRecord) -> tuple[str, ...]:
-    return tuple(str(step["type"]).lower() for step in record.recipe if step["step"] == "gguf" and step.get("type"))
+    """Return the type that the weights have in the end: one conversion may have led through another."""
+    types = [str(s["type"]).lower() for s in record.recipe if s["step"] in ("gguf", "quantise") and s.get("type")]
+    return tuple(types[-1:])
 
 
 def _relation(record: ReleaseRecord) -> str | None:

@@ -7,10 +7,14 @@ from dataclasses import dataclass, field
 from typing import Any, Self
 
 from weighbridge.checkpoint.manifest import Manifest, relative_path
+from weighbridge.dossier.disclosure import Disclosure
 from weighbridge.errors import InputError
 from weighbridge.evidence.record import Audit, Interval, Measurement
 
-RELEASE_SCHEMA = "https://weighbridge.dev/schema/release/v1"
+RELEASE_SCHEMA = "https://weighbridge.dev/schema/release/v2"
+READABLE_SCHEMAS = ("https://weighbridge.dev/schema/release/v1", RELEASE_SCHEMA)
+"""What was ever signed is read for ever; v1 has no disclosure, terms and openness."""
+
 RELEASE_NAME = "release.json"
 
 MAX_RECORD_BYTES = 16 * 1024 * 1024
@@ -226,15 +230,19 @@ class ReleaseRecord:
         source_architecture: architecture facts of the internal model, JSON form.
         architecture: architecture facts of this version, JSON form.
         format: `safetensors` or `gguf`.
-        recipe: the steps that made it, in order; each has a `step` and its parameters.
+        recipe: the steps that made it, in order; each has a `step`, its parameters and `engine`. The last step of a
+            transformation also has `input` and `output`, the digests of the manifests before and after it.
         license: SPDX identifier or expression.
-        parents: `ref`, `relation` and `license` of each model that the family descends from.
+        parents: the works that the family descends from, JSON form of `terms.chain.Work` with its edge.
         texts: the releaser's own words.
         held_back: what is absent from it.
         measurements: numbers about `subject` only.
         audits: audits of `subject` only.
         verdict: JSON form of the gate's verdict; None before there is one.
         weighbridge_version: which Weighbridge wrote this.
+        disclosure: what the publisher states about themselves, data and components.
+        terms: JSON form of `terms.chain.Terms`, as resolved when this was written; None in records before v2.
+        openness: JSON form of `terms.openness.Openness`; None in records before v2.
     """
 
     model: str
@@ -254,6 +262,9 @@ class ReleaseRecord:
     measurements: tuple[Measurement, ...] = ()
     audits: tuple[Audit, ...] = ()
     verdict: Mapping[str, Any] | None = None
+    disclosure: Disclosure = field(default_factory=Disclosure)
+    terms: Mapping[str, Any] | None = None
+    openness: Mapping[str, Any] | None = None
 
     def __post_init__(self) -> None:
         _reference(self.model, "model")
@@ -303,6 +314,9 @@ class ReleaseRecord:
             "audits": [audit.to_json() for audit in self.audits],
             "verdict": None if self.verdict is None else dict(self.verdict),
             "weighbridge_version": self.weighbridge_version,
+            "disclosure": self.disclosure.to_json(),
+            "terms": None if self.terms is None else dict(self.terms),
+            "openness": None if self.openness is None else dict(self.openness),
         }
 
     def to_bytes(self) -> bytes:
@@ -319,8 +333,10 @@ class ReleaseRecord:
         """
         try:
             fields = dict(data)
-            if (schema := fields.pop("schema", None)) != RELEASE_SCHEMA:
-                raise ValueError(f"the schema is {schema!r}, this reads {RELEASE_SCHEMA!r}")
+            if (schema := fields.pop("schema", None)) not in READABLE_SCHEMAS:
+                raise ValueError(f"the schema is {schema!r}, this reads {' and '.join(READABLE_SCHEMAS)}")
+            if "disclosure" in fields:
+                fields["disclosure"] = Disclosure.from_json(fields["disclosure"])
             for name in ("model", "version", "subject", "source_digest", "format", "license", "weighbridge_version"):
                 _text(fields[name], name)
             fields["manifest"] = Manifest.from_json(fields["manifest"])

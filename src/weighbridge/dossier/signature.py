@@ -1,13 +1,13 @@
 """The signature over a version's files, in the format of OpenSSF Model Signing v1.0 (OMS).
 
 `model.sig` is a Sigstore bundle v0.3 that holds a DSSE envelope, which holds an in-toto statement, which lists every
-file with its SHA-256. What is written here is what `model_signing verify key` reads, and the other way round: key mode,
-serialisation by files. Sources: https://github.com/ossf/model-signing-spec (predicate, root digest) and
+file with its digest. It is signed with a bare key, with a key that a certificate chain vouches for, or by Sigstore for
+an identity. What is written here is what the `model_signing` tool reads; `signature_reader` reads what either wrote.
+Sources: https://github.com/ossf/model-signing-spec (predicate, root digest, verification material) and
 https://github.com/secure-systems-lab/dsse/blob/v1.0.0/protocol.md (pre-authentication encoding).
 """
 
 import base64
-import binascii
 import hashlib
 import json
 import re
@@ -17,7 +17,7 @@ from types import MappingProxyType
 from typing import Any, Protocol, runtime_checkable
 
 from weighbridge.checkpoint.manifest import relative_path
-from weighbridge.errors import InputError, UnsafePathError, VerificationError
+from weighbridge.errors import InputError
 
 SIGNATURE_NAME = "model.sig"
 MAX_BUNDLE_BYTES = 64 * 1024 * 1024
@@ -27,9 +27,14 @@ PAYLOAD_TYPE = "application/vnd.in-toto+json"
 STATEMENT_TYPE = "https://in-toto.io/Statement/v1"
 PREDICATE_TYPE = "https://model_signing/signature/v1.0"
 
-_SHA256 = re.compile(r"[0-9a-f]{64}\Z")
-# The outer bundle is not authenticated and holds a handful of values; base64 needs none of these characters.
-_MAX_BUNDLE_VALUES = 4096
+HASH_TYPES: Mapping[str, re.Pattern[str]] = MappingProxyType(
+    {
+        "sha256": re.compile(r"[0-9a-f]{64}\Z"),
+        "blake3": re.compile(r"[0-9a-f]{64}\Z"),
+        "blake2b": re.compile(r"[0-9a-f]{128}\Z"),
+    }
+)
+"""The file hashes of the specification's algorithm registry, and what a digest of each looks like."""
 
 
 class Signer(Protocol):
@@ -41,6 +46,23 @@ class Signer(Protocol):
 
     def sign(self, message: bytes) -> bytes:
         """Return a signature over `message` (for elliptic curves: ASN.1 DER)."""
+
+
+@runtime_checkable
+class CertifiedSigner(Signer, Protocol):
+    """A signer whose key is vouched for by certificates, which go into the bundle."""
+
+    @property
+    def certificate_chain(self) -> tuple[bytes, ...]:
+        """DER certificates: the signer's own first, then each that vouches for the one before."""
+
+
+@runtime_checkable
+class BundleSigner(Protocol):
+    """Signs a whole statement by a service (Sigstore), which adds its own proofs to the bundle."""
+
+    def sign_statement(self, payload: bytes) -> bytes:
+        """Return a Sigstore bundle whose DSSE envelope holds exactly `payload`."""
 
 
 class SignatureVerifier(Protocol):
@@ -63,6 +85,37 @@ class KeyHolder(Protocol):
         """The public key: PEM, SubjectPublicKeyInfo."""
 
 
+@runtime_checkable
+class CertificateVerifier(Protocol):
+    """Holds the root certificates that the adopter trusts."""
+
+    def verify_certified(self, chain: tuple[bytes, ...], message: bytes, signature: bytes) -> None:
+        """Return if the key of the first certificate made `signature` over `message`, and a root vouches for it.
+
+        Args:
+            chain: DER certificates as they stand in the bundle, the signer's own first.
+
+        Raises:
+            VerificationError: if not.
+        """
+
+
+@runtime_checkable
+class BundleVerifier(Protocol):
+    """Knows the identity that the adopter expects, and the keys of the service that vouches for it (Sigstore)."""
+
+    def verify_bundle(self, bundle: bytes) -> bytes:
+        """Return the payload of the bundle's envelope once everything about it was found good.
+
+        Raises:
+            VerificationError: if anything is not.
+        """
+
+
+Verifier = SignatureVerifier | CertificateVerifier | BundleVerifier
+"""How an adopter says whom to trust: a key, the roots of a public key infrastructure, or an identity."""
+
+
 def pre_authentication_encoding(payload: bytes) -> bytes:
     """Return the bytes that a DSSE v1 signature over an in-toto `payload` covers."""
     return b"DSSEv1 %d %s %d %s" % (len(PAYLOAD_TYPE), PAYLOAD_TYPE.encode(), len(payload), payload)
@@ -74,15 +127,21 @@ def key_hint(public_key_pem: bytes) -> str:
 
 
 def sign_files(
-    digests: Mapping[str, str], *, name: str, signer: Signer, ignored: Sequence[str] = (SIGNATURE_NAME,)
+    digests: Mapping[str, str],
+    *,
+    name: str,
+    signer: Signer | BundleSigner,
+    ignored: Sequence[str] = (SIGNATURE_NAME,),
+    hash_type: str = "sha256",
 ) -> bytes:
-    """Return the bundle that signs `digests`: relative path to lower-case hexadecimal SHA-256.
+    """Return the bundle that signs `digests`: relative path to lower-case hexadecimal digest.
 
     Args:
         digests: every file of the version except those below `ignored`.
         name: name of the model; for people, nothing is decided by it.
-        signer: the key.
+        signer: the key, with or without certificates, or a service.
         ignored: paths (files or folders) that the signature states not to cover.
+        hash_type: which of `HASH_TYPES` the digests are.
 
     Raises:
         InputError: if there is no file to sign, a path is unsafe or ignored, or a digest is not one.
@@ -91,15 +150,18 @@ def sign_files(
         raise InputError("there is no file to sign", place=name)
     for path, digest in digests.items():
         relative_path(path)
-        if not _SHA256.match(digest):
-            raise InputError(f"{digest!r} is not a SHA-256 in lower-case hexadecimal", place=path)
+        if not HASH_TYPES[hash_type].match(digest):
+            raise InputError(f"{digest!r} is not a {hash_type} in lower-case hexadecimal", place=path)
         if any(PurePosixPath(path).is_relative_to(other) for other in ignored):
             raise InputError("the file is on the list of what the signature ignores", place=path)
-    payload = json.dumps(_statement(digests, name=name, ignored=ignored), indent=2).encode()
+    statement = _statement(digests, name=name, ignored=ignored, hash_type=hash_type)
+    payload = json.dumps(statement, indent=2).encode()
+    if isinstance(signer, BundleSigner):
+        return signer.sign_statement(payload)
     signature = signer.sign(pre_authentication_encoding(payload))
     bundle = {
         "mediaType": BUNDLE_MEDIA_TYPE,
-        "verificationMaterial": {"publicKey": {"hint": key_hint(signer.public_key_pem)}, "tlogEntries": []},
+        "verificationMaterial": {**_material(signer), "tlogEntries": []},
         "dsseEnvelope": {
             "payload": base64.b64encode(payload).decode(),
             "payloadType": PAYLOAD_TYPE,
@@ -109,178 +171,38 @@ def sign_files(
     return json.dumps(bundle, separators=(",", ":")).encode()
 
 
-def _statement(digests: Mapping[str, str], *, name: str, ignored: Sequence[str]) -> dict[str, Any]:
+def signer_id(signer: Signer | BundleSigner) -> str:
+    """Return a text that differs for every signer whose bundles would differ; for keeping what was signed."""
+    if isinstance(signer, BundleSigner):
+        return "by a service"
+    chain = signer.certificate_chain if isinstance(signer, CertifiedSigner) else ()
+    return " ".join([key_hint(signer.public_key_pem), *(hashlib.sha256(item).hexdigest() for item in chain)])
+
+
+def _material(signer: Signer) -> dict[str, Any]:
+    if isinstance(signer, CertifiedSigner):
+        chain = [{"rawBytes": base64.b64encode(item).decode()} for item in signer.certificate_chain]
+        return {"x509CertificateChain": {"certificates": chain}}
+    return {"publicKey": {"hint": key_hint(signer.public_key_pem)}}
+
+
+def _statement(digests: Mapping[str, str], *, name: str, ignored: Sequence[str], hash_type: str) -> dict[str, Any]:
     # model_signing sorts by path components: `sub/b` comes before `sub.a/c`, which plain text order would turn round.
     ordered = sorted(digests, key=lambda path: PurePosixPath(path).parts)
-    serialization: dict[str, Any] = {"method": "files", "hash_type": "sha256", "allow_symlinks": False}
+    serialization: dict[str, Any] = {"method": "files", "hash_type": hash_type, "allow_symlinks": False}
     if ignored:
         serialization["ignore_paths"] = list(ignored)
     return {
         "_type": STATEMENT_TYPE,
-        "subject": [{"name": name, "digest": {"sha256": _root_digest([digests[path] for path in ordered])}}],
+        "subject": [{"name": name, "digest": {"sha256": root_digest([digests[path] for path in ordered])}}],
         "predicateType": PREDICATE_TYPE,
         "predicate": {
             "serialization": serialization,
-            "resources": [{"name": path, "algorithm": "sha256", "digest": digests[path]} for path in ordered],
+            "resources": [{"name": path, "algorithm": hash_type, "digest": digests[path]} for path in ordered],
         },
     }
 
 
-def _root_digest(digests: Sequence[str]) -> str:
+def root_digest(digests: Sequence[str]) -> str:
+    """Return the SHA-256 over the digests' bytes: the specification's root digest, whatever hash the files have."""
     return hashlib.sha256(bytes.fromhex("".join(digests))).hexdigest()
-
-
-def read_signature(bundle: bytes, verifier: SignatureVerifier, *, place: str) -> Mapping[str, str]:
-    """Return what `bundle` signs, relative path to SHA-256, once its signature is found good.
-
-    The statement is parsed only after the signature over its exact bytes has been verified.
-
-    Args:
-        bundle: the bytes of `model.sig`, at most 64 MiB.
-        verifier: holds the expected key.
-        place: the file, for messages.
-
-    Raises:
-        VerificationError: if the bundle is malformed, signed with another key, altered, or uses a method other than
-            SHA-256 over whole files.
-    """
-    if len(bundle) > MAX_BUNDLE_BYTES:
-        raise VerificationError(f"the signature is larger than {MAX_BUNDLE_BYTES} bytes", place=place)
-    if sum(bundle.count(mark) for mark in (b",", b"{", b"[")) > _MAX_BUNDLE_VALUES:
-        raise VerificationError("this is not a signature bundle: it holds too many values", place=place)
-    reader = _Reader(place)
-    outer = reader.parse(bundle)
-    if (media_type := outer.get("mediaType")) != BUNDLE_MEDIA_TYPE:
-        raise VerificationError(f"its mediaType is {media_type!r}, expected {BUNDLE_MEDIA_TYPE!r}", place=place)
-    payload, signature = reader.envelope(outer)
-    reader.check_key(outer, verifier)
-    try:
-        verifier.verify(pre_authentication_encoding(payload), signature)
-    except VerificationError as error:
-        error.place = error.place or place
-        raise
-    return reader.statement(reader.parse(payload))
-
-
-class _Reader:
-    """Takes parsed JSON apart; everything unexpected is a `VerificationError` at `place`."""
-
-    def __init__(self, place: str) -> None:
-        self.place = place
-
-    def wrong(self, message: str, *, hint: str = "") -> VerificationError:
-        return VerificationError(message, place=self.place, hint=hint)
-
-    def parse(self, data: bytes) -> dict[str, Any]:
-        try:
-            value = json.loads(
-                data.decode("utf-8"), object_pairs_hook=_unique_keys, parse_constant=_no_constant, parse_float=str
-            )
-        except (ValueError, RecursionError) as error:
-            raise self.wrong(f"this is not a signature bundle: {error}") from error
-        return self.an_object(value, "the document")
-
-    def an_object(self, value: object, what: str) -> dict[str, Any]:
-        if not isinstance(value, dict):
-            raise self.wrong(f"{what} is not a JSON object")
-        return value
-
-    def a_list(self, value: object, what: str) -> list[Any]:
-        if not isinstance(value, list):
-            raise self.wrong(f"{what} is not a JSON array")
-        return value
-
-    def base64(self, value: object, what: str) -> bytes:
-        if not isinstance(value, str):
-            raise self.wrong(f"{what} is not text")
-        try:
-            return base64.b64decode(value, validate=True)
-        except (ValueError, binascii.Error) as error:
-            raise self.wrong(f"{what} is not base64: {error}") from error
-
-    def envelope(self, outer: dict[str, Any]) -> tuple[bytes, bytes]:
-        if "dsseEnvelope" not in outer:
-            raise self.wrong("the bundle holds no dsseEnvelope")
-        envelope = self.an_object(outer["dsseEnvelope"], "dsseEnvelope")
-        if envelope.get("payloadType") != PAYLOAD_TYPE:
-            raise self.wrong(f"its payloadType is {envelope.get('payloadType')!r}, expected {PAYLOAD_TYPE!r}")
-        signatures = self.a_list(envelope.get("signatures"), "dsseEnvelope.signatures")
-        if len(signatures) != 1:
-            raise self.wrong(f"the bundle holds {len(signatures)} signatures, expected exactly one")
-        signature = self.an_object(signatures[0], "dsseEnvelope.signatures[0]")
-        return (
-            self.base64(envelope.get("payload"), "dsseEnvelope.payload"),
-            self.base64(signature.get("sig"), "dsseEnvelope.signatures[0].sig"),
-        )
-
-    def check_key(self, outer: dict[str, Any], verifier: SignatureVerifier) -> None:
-        material = self.an_object(outer.get("verificationMaterial"), "verificationMaterial")
-        if "publicKey" not in material:
-            raise self.wrong(
-                f"it was not signed with a key but holds {', '.join(sorted(material)) or 'nothing'} to verify with",
-                hint="Weighbridge verifies signatures made with a key. Verify this one with `model_signing verify`.",
-            )
-        hint = self.an_object(material["publicKey"], "verificationMaterial.publicKey").get("hint")
-        # Bundles from before key hints carry none; then the signature alone decides.
-        if hint and isinstance(verifier, KeyHolder) and hint != (expected := key_hint(verifier.public_key_pem)):
-            raise self.wrong(
-                f"it was signed with another key: the bundle names {str(hint)[:64]}, the key given is {expected}",
-                hint="Use the public key of whoever published these files, from a source that you trust.",
-            )
-
-    def statement(self, statement: dict[str, Any]) -> Mapping[str, str]:
-        for key, expected in (("_type", STATEMENT_TYPE), ("predicateType", PREDICATE_TYPE)):
-            if statement.get(key) != expected:
-                raise self.wrong(f"its {key} is {statement.get(key)!r}, expected {expected!r}")
-        predicate = self.an_object(statement.get("predicate"), "predicate")
-        self.check_serialization(self.an_object(predicate.get("serialization"), "predicate.serialization"))
-        files: dict[str, str] = {}
-        for index, item in enumerate(self.a_list(predicate.get("resources"), "predicate.resources")):
-            path, digest = self.resource(self.an_object(item, f"predicate.resources[{index}]"))
-            if path in files:
-                raise self.wrong(f"it lists {path!r} twice")
-            files[path] = digest
-        if not files:
-            raise self.wrong("it signs no file")
-        self.check_root_digest(statement, _root_digest(tuple(files.values())))
-        return MappingProxyType(files)
-
-    def check_serialization(self, serialization: dict[str, Any]) -> None:
-        method, hash_type = serialization.get("method"), serialization.get("hash_type")
-        if method != "files" or hash_type != "sha256":
-            raise self.wrong(
-                f"it uses method {method!r} with hash {hash_type!r}; only 'files' with 'sha256' can be verified",
-                hint="Ask the publisher to sign whole files with sha256, which is the default of `model_signing sign`.",
-            )
-
-    def resource(self, resource: dict[str, Any]) -> tuple[str, str]:
-        path, digest = resource.get("name"), resource.get("digest")
-        if not isinstance(path, str):
-            raise self.wrong("it lists a file without a name")
-        try:
-            relative_path(path)
-        except UnsafePathError as error:
-            raise self.wrong(f"it lists an unsafe name: {error.message}") from error
-        if resource.get("algorithm") != "sha256" or not isinstance(digest, str) or not _SHA256.match(digest):
-            raise self.wrong(f"the digest of {path!r} is not a sha256: {resource.get('algorithm')!r} {digest!r}")
-        return path, digest
-
-    def check_root_digest(self, statement: dict[str, Any], expected: str) -> None:
-        subjects = self.a_list(statement.get("subject"), "subject")
-        if len(subjects) != 1:
-            raise self.wrong(f"it has {len(subjects)} subjects, expected exactly one")
-        subject = self.an_object(subjects[0], "subject[0]")
-        stated = self.an_object(subject.get("digest"), "subject[0].digest").get("sha256")
-        if stated != expected:
-            raise self.wrong(f"its root digest is {stated!r} but its files make {expected!r}")
-
-
-def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    result = dict(pairs)
-    if len(result) != len(pairs):
-        raise ValueError("a key occurs twice in one object")
-    return result
-
-
-def _no_constant(text: str) -> float:
-    raise ValueError(f"{text} is not JSON")

@@ -32,6 +32,7 @@ class StagedVersion:
         manifest: its files, `model.sig` among them; other files of the folder are left out.
         stage: the stage that it enters.
         record: facts for the catalogue, as JSON values.
+        attestation: what its publisher attests about it, outside of its signature; empty for nothing.
     """
 
     name: str
@@ -39,6 +40,7 @@ class StagedVersion:
     manifest: Manifest
     stage: str
     record: Mapping[str, Any]
+    attestation: bytes = b""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

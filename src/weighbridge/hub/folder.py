@@ -5,33 +5,35 @@
     blobs/sha256/ab/abcd…      the bytes, each once, read-only
     manifests/<digest>.json    what a version holds; the digest binds names, sizes and bytes
     versions/<digest>/…        a version as a folder; its files are hard links to blobs
-    states/<id>/               catalogue.json, index.html, models/<owner>/<name> -> the version
+    states/<id>/               catalogue.json, index.html, models/<owner>/<name> -> the version,
+                               metadata/, status/<owner>/<name>/ and advisories/: what is signed about the versions
     current -> states/<id>     replacing this one symbolic link publishes everything at once
-    models, index.html         -> current/…, for people
+    models, index.html, …      -> current/…, for people and web servers
     .incoming/                 what is not finished; swept by the next publish
     .lock                      held by whoever publishes
 
 A kill at any moment leaves the old state or the new one. Readers take no lock.
 """
 
-import hashlib
 import json
 import os
 import re
-import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import MappingProxyType
+from typing import TypeVar
 
 from weighbridge.checkpoint.manifest import Manifest
+from weighbridge.dossier.status import State
 from weighbridge.errors import HubError
 from weighbridge.hub.blob import (
     BlobFolder,
+    children,
     hub_errors,
     link_or_copy,
     make_folder,
-    sha256_of,
+    remove,
     sync_folder,
     write_synced,
 )
@@ -43,13 +45,30 @@ from weighbridge.hub.catalogue import (
     read_catalogue,
     write_catalogue,
 )
+from weighbridge.hub.damage import Hashes, damage
 from weighbridge.hub.lock import held_lock
+from weighbridge.hub.standing import check_not_recalled, check_offered, state_of
+from weighbridge.hub.state import (
+    CATALOGUE,
+    FURTHER_FOLDERS,
+    MODELS,
+    PAGE,
+    attestation_path,
+    check_further,
+    read_bounded,
+    read_state,
+    state_id,
+    write_state,
+)
 
-__all__ = ["LocalHub", "PublishedVersion", "StagedVersion"]
+__all__ = ["Further", "LocalHub", "PublishedVersion", "StagedVersion"]
+
+Further = Callable[[Mapping[str, PublishedVersion], Mapping[str, bytes]], Mapping[str, bytes]]
+"""Makes the further files of a new state from its catalogue and from those of the state before it."""
 
 _STATE_ID = re.compile(r"[0-9a-f]{32}\Z")
-_MAX_CATALOGUE_BYTES = 256 * 1024 * 1024
 _READ_ATTEMPTS = 8
+_T = TypeVar("_T")
 
 
 class LocalHub:
@@ -69,21 +88,34 @@ class LocalHub:
         Raises:
             HubError: if the catalogue cannot be read or is not one.
         """
-        data = self._state_bytes("catalogue.json")
+        data = self._current(lambda state: read_bounded(state / CATALOGUE), CATALOGUE)
         if data is None:
             return MappingProxyType({})
-        return read_catalogue(data, place=str(self.root / "current" / "catalogue.json"))
+        return read_catalogue(data, place=str(self.root / "current" / CATALOGUE))
 
-    def path_of(self, name: str) -> Path:
+    def files(self) -> Mapping[str, bytes]:
+        """Return the further files of the current state by path: metadata, statuses and advisories.
+
+        Raises:
+            HubError: if they cannot be read.
+        """
+        files = self._current(read_state) or {}
+        return MappingProxyType({name: data for name, data in files.items() if name not in (CATALOGUE, PAGE)})
+
+    def path_of(self, name: str, *, even_recalled: bool = False) -> Path:
         """Return the folder of a published version.
 
         Args:
             name: `owner/name`, or `name` alone where only one owner has it.
+            even_recalled: hand out a version that its publisher recalled, too.
 
         Raises:
             HubError: if there is none, several, or the folder is gone.
+            RecalledError: if it is recalled.
         """
         version = find(self.catalogue(), name, place=str(self.root))
+        if not even_recalled:
+            check_offered(version)
         folder = self._version_folder(version.digest)
         if not folder.is_dir():
             raise HubError(
@@ -94,14 +126,14 @@ class LocalHub:
     def verify(self) -> tuple[str, ...]:
         """Read again every byte that the current state needs; return what is wrong, one line each."""
         problems: list[str] = []
-        hashes: dict[tuple[int, int], tuple[str, int]] = {}
+        hashes: Hashes = {}
         with hub_errors(self.root):
             catalogue = self.catalogue()
-            files = {name: self._state_bytes(name) or b"" for name in ("catalogue.json", "index.html")}
-            if (current := self._current_id()) is not None and current != _state_id(files):
-                problems.append(f"states/{current}: catalogue.json or index.html was altered")
+            stated = self._current(lambda state: (state.name, state_id(read_state(state))))
+            if stated is not None and stated[0] != stated[1]:
+                problems.append(f"states/{stated[0]}: what is signed, catalogue.json or index.html was altered")
             for version in catalogue.values():
-                problems.extend(f"{version.name}: {text}" for text in self._verify_version(version.digest, hashes))
+                problems.extend(f"{version.name}: {text}" for text in self._damage(version.digest, hashes))
         return tuple(problems)
 
     # What publishers use
@@ -113,6 +145,7 @@ class LocalHub:
         page: Callable[[Mapping[str, PublishedVersion]], str],
         retire: Sequence[str] = (),
         move: bool = False,
+        further: Further | None = None,
     ) -> str:
         """Publish all of `versions` and take back the names in `retire`, in one step.
 
@@ -121,6 +154,7 @@ class LocalHub:
             page: makes `index.html` from the catalogue as it will be. Called while the lock is held.
             retire: names to take out of the catalogue; those that are not in it are fine.
             move: let the hub have the staged files themselves where it can, in place of copies.
+            further: makes the further files of the state. Called while the lock is held; without it they stay.
 
         Returns:
             The id of the state that is current now. Content that is published already changes nothing.
@@ -128,18 +162,47 @@ class LocalHub:
         Raises:
             HubError: if somebody else is publishing for too long, the disk is full or not writable, or a staged file
                 is not what its manifest states. What was published before stays as it was.
+            RecalledError: if one of the versions was recalled before.
         """
         check_staged(versions, retire)
         with self._locked():
             self._sweep()
-            catalogue = {name: entry for name, entry in self.catalogue().items() if name not in retire}
+            before, files = self.catalogue(), self.files()
+            check_not_recalled(versions, before, files)
+            catalogue = {name: entry for name, entry in before.items() if name not in retire}
+            attested = {}
             for staged in versions:
                 self._store(staged, move=move)
-                catalogue[staged.name] = PublishedVersion(
-                    name=staged.name, digest=staged.manifest.digest, stage=staged.stage, record=staged.record
-                )
-            ordered = MappingProxyType(dict(sorted(catalogue.items())))
-            return self._commit(ordered, page(ordered))
+                catalogue[staged.name] = _entry(staged, before.get(staged.name))
+                attested[attestation_path(staged.name)] = staged.attestation
+            return self._commit(catalogue, page, further, files, attested)
+
+    def amend(
+        self,
+        change: Callable[[Mapping[str, PublishedVersion]], Mapping[str, PublishedVersion]],
+        *,
+        page: Callable[[Mapping[str, PublishedVersion], str], str],
+        further: Further | None = None,
+    ) -> str:
+        """Change what is said about published versions, in one step; return the id of the state that is current now.
+
+        Args:
+            change: makes the new catalogue from the current one. Called while the lock is held, as the others are.
+            page: makes the new `index.html` from the new catalogue and the current page.
+            further: makes the further files of the state; without it they stay.
+
+        Raises:
+            HubError: if somebody else is publishing for too long, the folder cannot be written to, or a name or digest
+                would be another one.
+        """
+        with self._locked():
+            self._sweep()
+            before, files = self.catalogue(), self.files()
+            text = (self._current(lambda state: read_bounded(state / PAGE), PAGE) or b"").decode("utf-8", "replace")
+            catalogue = change(before)
+            if {n: v.digest for n, v in catalogue.items()} != {n: v.digest for n, v in before.items()}:
+                raise HubError("only what is said about versions can be amended, not which ones there are")
+            return self._commit(catalogue, lambda ordered: page(ordered, text), further, files)
 
     def prune(self) -> int:
         """Delete versions and blobs that the current state does not need; return how many bytes that freed.
@@ -150,14 +213,14 @@ class LocalHub:
         with self._locked():
             self._sweep()
             kept = {version.digest for version in self.catalogue().values()}
-            for path in _children(self.root / "manifests"):
+            for path in children(self.root / "manifests"):
                 if path.stem not in kept:
                     path.unlink()
-            for path in _children(self.root / "versions"):
+            for path in children(self.root / "versions"):
                 if path.name not in kept:
                     self._discard(path)
             needed = {entry.sha256 for digest in kept for entry in self._manifest(digest)}
-            unused = [blob for fan in _children(self._blobs.root) for blob in _children(fan) if blob.name not in needed]
+            unused = [blob for fan in children(self._blobs.root) for blob in children(fan) if blob.name not in needed]
             freed = sum(blob.stat().st_size for blob in unused)
             for blob in unused:
                 blob.unlink()
@@ -174,10 +237,10 @@ class LocalHub:
 
     def _sweep(self) -> None:
         """Delete what killed publishers left behind, and states that are no longer current."""
-        for path in _children(self._incoming):
-            _remove(path)
+        for path in children(self._incoming):
+            remove(path)
         current = self._current_id()
-        for state in _children(self.root / "states"):
+        for state in children(self.root / "states"):
             if state.name != current:
                 self._discard(state)
 
@@ -185,7 +248,7 @@ class LocalHub:
         # Renamed first: what is deleted in part must not be found under a name that promises it whole.
         doomed = self._incoming / f"doomed-{path.name}"
         path.rename(doomed)
-        _remove(doomed)
+        remove(doomed)
 
     def _store(self, staged: StagedVersion, *, move: bool) -> None:
         self._blobs.add_all(staged.folder, staged.manifest, move=move)
@@ -208,16 +271,35 @@ class LocalHub:
         for made_folder in made:
             sync_folder(made_folder)
 
-    def _commit(self, catalogue: Mapping[str, PublishedVersion], page: str) -> str:
-        files = {"catalogue.json": write_catalogue(catalogue), "index.html": page.encode()}
-        state = _state_id(files)
-        for name, target in (("models", "current/models"), ("index.html", "current/index.html")):
-            if not os.path.lexists(self.root / name):
-                self._place(self.root / name, lambda path, target=target: path.symlink_to(target))  # type: ignore[misc]
-        if state == self._current_id():
+    def _commit(
+        self,
+        catalogue: Mapping[str, PublishedVersion],
+        page: Callable[[Mapping[str, PublishedVersion]], str],
+        further: Further | None,
+        before: Mapping[str, bytes],
+        attested: Mapping[str, bytes] | None = None,
+    ) -> str:
+        ordered = MappingProxyType(dict(sorted(catalogue.items())))
+        attestations = {**before, **(attested or {})}
+        made = before if further is None else further(ordered, before)
+        said = {path: attestations.get(path, b"") for path in map(attestation_path, ordered)}
+        kept = {path: data for path, data in made.items() if not path.startswith("attestations/")}
+        kept |= {path: data for path, data in said.items() if data}
+        check_further(kept)
+        files = {CATALOGUE: write_catalogue(ordered), PAGE: page(ordered).encode(), **kept}
+        state, current = state_id(files), self._current_id()
+        for name in (MODELS, PAGE, *FURTHER_FOLDERS):
+            wanted = name in (MODELS, PAGE) or any(path.startswith(f"{name}/") for path in kept)
+            if wanted and not os.path.lexists(self.root / name):
+                self._place(self.root / name, lambda path, to=f"current/{name}": path.symlink_to(to))  # type: ignore[misc]
+        if state == current:
             return state
-        folder = self.root / "states" / state
-        self._place(folder, lambda path: _write_state(path, files, catalogue))
+        unchanged = frozenset(name for name, data in kept.items() if before.get(name) == data)
+        old = None if current is None else self.root / "states" / current
+        self._place(
+            self.root / "states" / state,
+            lambda path: write_state(path, files, ordered, before=old, unchanged=unchanged),
+        )
         self._place(self.root / "current", lambda path: path.symlink_to(f"states/{state}"))
         return state
 
@@ -231,7 +313,7 @@ class LocalHub:
                 temporary.replace(final)
             except BaseException:
                 # On a full disk every byte counts; a kill leaves this to the next sweep.
-                _remove(temporary)
+                remove(temporary)
                 raise
             sync_folder(final.parent)
 
@@ -244,27 +326,20 @@ class LocalHub:
     def _manifest(self, digest: str) -> Manifest:
         path = self._manifest_path(digest)
         try:
-            manifest = Manifest.from_json(json.loads(_read_bounded(path)))
+            manifest = Manifest.from_json(json.loads(read_bounded(path)))
         except ValueError as error:
             raise HubError(f"this is not a manifest: {error}", place=str(path)) from error
         if manifest.digest != digest:
             raise HubError("the manifest is not the one that its name states", place=str(path))
         return manifest
 
-    def _verify_version(self, digest: str, hashes: dict[tuple[int, int], tuple[str, int]]) -> Iterator[str]:
+    def _damage(self, digest: str, hashes: Hashes) -> Iterator[str]:
         try:
             manifest = self._manifest(digest)
         except (HubError, OSError) as error:
             yield f"its manifest cannot be used: {error}"
             return
-        expected = {str(entry.path) for entry in manifest}
-        folder = self._version_folder(digest)
-        for extra in sorted(_files_below(folder) - expected):
-            yield f"{extra} does not belong to it"
-        for entry in manifest:
-            for path in (self._blobs.path_of(entry.sha256), folder / entry.path):
-                if fault := _fault(path, (entry.sha256, entry.size_bytes), hashes):
-                    yield f"{entry.path}: {path.relative_to(self.root)} {fault}"
+        yield from damage(self.root, self._version_folder(digest), manifest, self._blobs, hashes)
 
     # How the current state is read
 
@@ -277,15 +352,15 @@ class LocalHub:
             raise HubError("this link does not lead to a state", place=str(self.root / "current"))
         return state
 
-    def _state_bytes(self, name: str) -> bytes | None:
-        """Return a file of the current state; None if nothing was ever published."""
+    def _current(self, read: Callable[[Path], _T], name: str = "") -> _T | None:
+        """Return what `read` returns for the folder of the current state; None if nothing was ever published."""
         with hub_errors(self.root):
             for _ in range(_READ_ATTEMPTS):
                 state = self._current_id()
                 if state is None:
                     return None
                 try:
-                    return _read_bounded(self.root / "states" / state / name)
+                    return read(self.root / "states" / state)
                 except FileNotFoundError:
                     # Two publishes may have passed since the link was read; then the state is gone and another current.
                     if self._current_id() == state:
@@ -297,58 +372,8 @@ class LocalHub:
         )
 
 
-def _state_id(files: Mapping[str, bytes]) -> str:
-    return hashlib.sha256(b"".join(b"%d\n%s" % (len(data), data) for data in files.values())).hexdigest()[:32]
-
-
-def _write_state(folder: Path, files: Mapping[str, bytes], catalogue: Mapping[str, PublishedVersion]) -> None:
-    folder.mkdir()
-    for name, data in files.items():
-        write_synced(folder / name, data)
-    models = folder / "models"
-    models.mkdir()
-    for name, version in catalogue.items():
-        link = models / name
-        link.parent.mkdir(exist_ok=True)
-        link.symlink_to(f"../../../../versions/{version.digest}")
-    for path in (*models.iterdir(), models, folder):
-        sync_folder(path)
-
-
-def _fault(path: Path, expected: tuple[str, int], hashes: dict[tuple[int, int], tuple[str, int]]) -> str:
-    """Say what is wrong with a stored file; empty if nothing is. Two names of the same bytes are read once."""
-    try:
-        found = path.stat()
-        key = (found.st_dev, found.st_ino)
-        if key not in hashes:
-            hashes[key] = sha256_of(path)
-    except OSError as error:
-        return f"cannot be read: {error.strerror}"
-    return "" if hashes[key] == expected else f"is damaged: its SHA-256 is {hashes[key][0]}"
-
-
-def _files_below(folder: Path) -> set[str]:
-    return {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_symlink() or not path.is_dir()}
-
-
-def _read_bounded(path: Path) -> bytes:
-    with path.open("rb") as file:
-        # `read` sets aside as much memory as it is asked for.
-        data = file.read(min(os.fstat(file.fileno()).st_size, _MAX_CATALOGUE_BYTES) + 1)
-    if len(data) > _MAX_CATALOGUE_BYTES:
-        raise HubError(f"the file is larger than {_MAX_CATALOGUE_BYTES} bytes", place=str(path))
-    return data
-
-
-def _children(folder: Path) -> list[Path]:
-    try:
-        return sorted(folder.iterdir())
-    except FileNotFoundError:
-        return []
-
-
-def _remove(path: Path) -> None:
-    if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path)
-    else:
-        path.unlink(missing_ok=True)
+def _entry(staged: StagedVersion, before: PublishedVersion | None) -> PublishedVersion:
+    """Return the catalogue's entry; bytes that were superseded stay so when they are published again."""
+    if before is not None and before.digest == staged.manifest.digest and state_of(before) != State.ACTIVE:
+        return before
+    return PublishedVersion(name=staged.name, digest=staged.manifest.digest, stage=staged.stage, record=staged.record)

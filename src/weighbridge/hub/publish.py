@@ -8,7 +8,7 @@ from weighbridge.dossier.evidence import Evidence
 from weighbridge.errors import RefusedError
 from weighbridge.gate.decide import decide
 from weighbridge.gate.policy import Policy
-from weighbridge.hub.folder import LocalHub, PublishedVersion, StagedVersion
+from weighbridge.hub.folder import Further, LocalHub, PublishedVersion, StagedVersion
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,8 +26,9 @@ def publish(
     *,
     now: datetime,
     page: Callable[[Mapping[str, PublishedVersion]], str],
+    further: Further | None = None,
 ) -> str:
-    """Publish all of `candidates`; return the id of the hub's state.
+    """Publish all of `candidates`; return the id of the hub's state. Arguments as those of `LocalHub.publish`.
 
     The releaser's verdict is advice: the hub decides again on the evidence, and checks that it is about the bytes
     that are to be published.
@@ -48,7 +49,7 @@ def publish(
                 f"the evidence about {candidate.staged.name} is about other bytes than those to be published",
                 hint="Weigh these bytes again.",
             )
-    return hub.publish([candidate.staged for candidate in candidates], page=page)
+    return hub.publish([candidate.staged for candidate in candidates], page=page, further=further)
 
 
 def _covers(candidate: Candidate) -> bool:

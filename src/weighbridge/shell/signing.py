@@ -38,7 +38,7 @@ class EcKeySigner:
         from cryptography.hazmat.primitives.asymmetric import ec
         from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
-        data = _read_pem(path)
+        data = read_pem(path)
         try:
             key = load_pem_private_key(data, password=None)
         except TypeError as error:
@@ -76,7 +76,7 @@ class EcKeyVerifier:
         from cryptography.hazmat.primitives.asymmetric import ec
         from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
-        data = _read_pem(path)
+        data = read_pem(path)
         try:
             key = load_pem_public_key(data)
         except (ValueError, UnsupportedAlgorithm) as error:
@@ -87,6 +87,13 @@ class EcKeyVerifier:
         if not isinstance(key, ec.EllipticCurvePublicKey):
             raise InputError("this is not an elliptic-curve key", place=str(path))
         _check_curve(key.curve, path)
+        return cls.of(key)
+
+    @classmethod
+    def of(cls, key: "ec.EllipticCurvePublicKey") -> "EcKeyVerifier":
+        """Return a verifier of a key that is in memory already."""
+        if key.curve.name not in _HASHES:
+            raise VerificationError(f"the curve {key.curve.name} is not used for signing models")
         return cls(public_key_pem=_public_pem(key), _key=key)
 
     def verify(self, message: bytes, signature: bytes) -> None:
@@ -149,7 +156,7 @@ def _ensure_public_key(signer: EcKeySigner, public_path: Path) -> None:
     try:
         write_public_key(signer, public_path)
     except InputError:
-        if _read_pem(public_path) != signer.public_key_pem:
+        if read_pem(public_path) != signer.public_key_pem:
             raise
 
 
@@ -181,7 +188,12 @@ def _write_new(path: Path, data: bytes, *, mode: int) -> None:
         ) from error
 
 
-def _read_pem(path: Path) -> bytes:
+def read_pem(path: Path) -> bytes:
+    """Return the bytes of a PEM file.
+
+    Raises:
+        InputError: if it cannot be read, or is too large to be one.
+    """
     try:
         with path.open("rb") as file:
             data = file.read(_MAX_PEM_BYTES + 1)

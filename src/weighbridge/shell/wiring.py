@@ -12,9 +12,11 @@ from weighbridge.errors import InputError, MissingExtraError, VerificationError
 
 if TYPE_CHECKING:
     from weighbridge.adopt.serve import ChatServer
+    from weighbridge.dossier.signature import BundleSigner, Signer, Verifier
     from weighbridge.shell.line.line import Line
     from weighbridge.shell.line.publish import Publisher
     from weighbridge.shell.progress import Progress
+    from weighbridge.shell.signing import EcKeySigner
 
 DEFAULT_CONTEXT_TOKENS = 2048
 
@@ -74,10 +76,37 @@ def line(
         )
 
 
-def publisher(hub: Path | None, private_key: Path | None) -> "Publisher":
-    """Return a publisher with the given key, or with this person's own, made on first use."""
-    from weighbridge.shell.home import load_signer, own_private_key, own_public_key
+def publisher(
+    hub: Path | None,
+    private_key: Path | None,
+    *,
+    signer: "Signer | BundleSigner | None" = None,
+    hash_type: str = "sha256",
+) -> "Publisher":
+    """Return a publisher with the given key, or with this person's own, made on first use.
+
+    Args:
+        hub: folder to publish into; None for the plan's.
+        private_key: a PEM file; None for this person's own key.
+        signer: signs in place of that key: with certificates, or by a service.
+        hash_type: hash of the files in signatures.
+    """
+    from weighbridge.dossier.signature import BundleSigner, CertifiedSigner
     from weighbridge.shell.line.publish import Publisher
+
+    if isinstance(signer, BundleSigner):
+        how = "--identity NAME --issuer URL"
+        return Publisher(hub=hub, signer=signer, public_key=None, verify_with=how, hash_type=hash_type)
+    if isinstance(signer, CertifiedSigner):
+        how = "--certificates ROOTS.pem"
+        return Publisher(hub=hub, signer=signer, public_key=None, verify_with=how, hash_type=hash_type)
+    key, public = _own_or_given_key(private_key)
+    return Publisher(hub=hub, signer=key, public_key=public, verify_with=f"--key {public}", hash_type=hash_type)
+
+
+def _own_or_given_key(private_key: Path | None) -> "tuple[EcKeySigner, Path]":
+    """Return the signer, and the file of its public half, which is written if it is not there."""
+    from weighbridge.shell.home import load_signer, own_private_key, own_public_key
     from weighbridge.shell.signing import EcKeyVerifier, write_public_key
 
     signer, _ = load_signer(private_key)
@@ -92,7 +121,7 @@ def publisher(hub: Path | None, private_key: Path | None) -> "Publisher":
             place=str(public),
             hint="Move it away; the right one is written in its place.",
         )
-    return Publisher(hub=hub, signer=signer, public_key=public)
+    return signer, public
 
 
 @contextmanager
@@ -100,16 +129,20 @@ def served(options: argparse.Namespace, progress: "Progress") -> "Iterator[ChatS
     """Serve the model that `weighbridge run` was asked for: a folder, or a name in a hub."""
     from weighbridge.hub.catalogue import find
     from weighbridge.hub.folder import LocalHub
-    from weighbridge.shell.home import own_public_key
+    from weighbridge.hub.standing import caution, said_of
+    from weighbridge.shell.cli.trust_options import verifier_from
 
     folder = Path(options.model)
     alias = folder.absolute().name
     if not folder.is_dir():
         hub = LocalHub(options.hub)
-        folder, alias = hub.path_of(options.model), find(hub.catalogue(), options.model, place=str(options.hub)).name
+        version = find(hub.catalogue(), options.model, place=str(options.hub))
+        folder, alias = hub.path_of(version.name), version.name
+        if said := caution(said_of(version)):
+            progress.note(said)
     with serve_folder(
         folder,
-        options.key or own_public_key(),
+        verifier_from(options),
         progress,
         alias=alias,
         host=options.host,
@@ -123,7 +156,7 @@ def served(options: argparse.Namespace, progress: "Progress") -> "Iterator[ChatS
 @contextmanager
 def serve_folder(
     folder: Path,
-    public_key: Path,
+    verifier: "Verifier",
     progress: "Progress",
     *,
     alias: str,
@@ -139,11 +172,9 @@ def serve_folder(
     from weighbridge.adopt.serve import ServerSettings
     from weighbridge.adopt.verify import verify_folder
     from weighbridge.shell.engine.server import LlamaServer
-    from weighbridge.shell.signing import EcKeyVerifier
 
     folder = folder.resolve()
     model = gguf_file(folder)
-    verifier = EcKeyVerifier.load(public_key)
     size = sum(path.lstat().st_size for path in folder.iterdir())
     advance = progress.begin("verifying the signature and every byte", size)
     verification = verify_folder(folder, verifier, on_bytes=advance, threads=settings.get("threads"))

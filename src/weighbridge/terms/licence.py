@@ -1,18 +1,17 @@
 """Licences that this version knows by name, their texts, and the NOTICE of a release.
 
-A licence is known by its SPDX identifier, or by the name that Hugging Face cards use where SPDX has none. Known means
-that the identifier is spelt right and, where `text_file` is set, that its text ships with Weighbridge. It says
-nothing about what anyone may do: that is in the text.
+A licence is known by its SPDX identifier, or by the name that Hugging Face cards use where SPDX has none. What each of
+them says is in `registry`.
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from importlib import resources
-from types import MappingProxyType
 
 from weighbridge.errors import InputError
+from weighbridge.terms.fact import Licence as Licence
+from weighbridge.terms.registry import OTHER, archived, registry
 
 _COPYRIGHT = "{copyright}"
 _IDENTIFIER = re.compile(r"[A-Za-z0-9][A-Za-z0-9.+ ()-]{0,199}\Z")
@@ -50,49 +49,24 @@ class Parent:
         return {"ref": self.ref, "relation": str(self.relation), "license": self.license}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Licence:
-    """A licence that this version knows.
+class _Known(Mapping[str, Licence]):
+    """Licences by id, read when one is asked for: most verbs never ask."""
 
-    Attributes:
-        id: SPDX identifier, or the name on Hugging Face cards where SPDX has none.
-        name: its name in full.
-        card_id: the value of `license` on a Hugging Face card; `other` where the hub has none.
-        text_file: name of its text under `terms/texts`; None where the publisher must supply the text.
-        needs_copyright: whether the text has a line for year and holder.
-    """
+    def __getitem__(self, license_id: str) -> Licence:
+        licence = registry().get(license_id)
+        if licence is None or licence.id != license_id:
+            raise KeyError(license_id)
+        return licence
 
-    id: str
-    name: str
-    card_id: str
-    text_file: str | None = None
-    needs_copyright: bool = False
+    def __iter__(self) -> Iterator[str]:
+        return (licence.id for licence in registry().all)
+
+    def __len__(self) -> int:
+        return len(registry().all)
 
 
-def _table(*licences: Licence) -> Mapping[str, Licence]:
-    return MappingProxyType({licence.id: licence for licence in licences})
-
-
-KNOWN: Mapping[str, Licence] = _table(
-    Licence(id="Apache-2.0", name="Apache License 2.0", card_id="apache-2.0", text_file="Apache-2.0.txt"),
-    Licence(id="MIT", name="MIT License", card_id="mit", text_file="MIT.txt", needs_copyright=True),
-    Licence(
-        id="BSD-3-Clause",
-        name='BSD 3-Clause "New" or "Revised" License',
-        card_id="bsd-3-clause",
-        text_file="BSD-3-Clause.txt",
-        needs_copyright=True,
-    ),
-    Licence(id="CC0-1.0", name="Creative Commons Zero v1.0 Universal", card_id="cc0-1.0", text_file="CC0-1.0.txt"),
-    Licence(id="CC-BY-4.0", name="Creative Commons Attribution 4.0 International", card_id="cc-by-4.0"),
-    Licence(id="OpenMDW-1.0", name="OpenMDW License Agreement v1.0", card_id="other"),
-    Licence(id="llama3.1", name="Llama 3.1 Community License Agreement", card_id="llama3.1"),
-    Licence(id="llama3.2", name="Llama 3.2 Community License Agreement", card_id="llama3.2"),
-    Licence(id="llama3.3", name="Llama 3.3 Community License Agreement", card_id="llama3.3"),
-    Licence(id="llama4", name="Llama 4 Community License Agreement", card_id="llama4"),
-    Licence(id="gemma", name="Gemma Terms of Use", card_id="gemma"),
-    Licence(id="LicenseRef-proprietary", name="a licence of the publisher's own", card_id="other"),
-)
+KNOWN: Mapping[str, Licence] = _Known()
+"""Every licence of the registry by its id, spelt as the registry spells it."""
 
 
 def check_licence(license_id: str, *, text_supplied: bool, copyright_line: str = "") -> None:
@@ -112,13 +86,13 @@ def check_licence(license_id: str, *, text_supplied: bool, copyright_line: str =
         return
     licence = KNOWN.get(license_id)
     if licence is None:
-        spelt = {known.lower(): known for known in KNOWN}.get(license_id.lower())
-        meant = f"Did you mean {spelt}? Otherwise supply" if spelt else "Supply"
+        meant = registry().get(license_id)
+        advice = f"Did you mean {meant.id}? Otherwise supply" if meant else "Supply"
         raise InputError(
             f"the licence {license_id!r} is not known to this version, and its text is not supplied",
-            hint=f"{meant} the text with `license_file`. Known with their text: {_carried()}.",
+            hint=f"{advice} the text with `license_file`. Known with their text: {_carried()}.",
         )
-    if licence.text_file is None:
+    if not licence.text_file:
         raise InputError(
             f"the text of {licence.id} ({licence.name}) does not ship with Weighbridge and must be supplied",
             hint=f"Put the text in a file and name it with `license_file`. Licences whose text ships: {_carried()}.",
@@ -137,18 +111,17 @@ def licence_text(license_id: str, *, copyright_line: str = "") -> str:
         InputError: as `check_licence` does.
     """
     check_licence(license_id, text_supplied=False, copyright_line=copyright_line)
-    text_file = KNOWN[license_id].text_file
-    assert text_file is not None, "check_licence lets only licences with a text through"
-    text = resources.files("weighbridge.terms").joinpath("texts", text_file).read_text(encoding="utf-8")
-    return text.replace(_COPYRIGHT, copyright_line.strip()) if KNOWN[license_id].needs_copyright else text
+    licence = KNOWN[license_id]
+    text = archived(licence.text_file)
+    return text.replace(_COPYRIGHT, copyright_line.strip()) if licence.needs_copyright else text
 
 
 def card_fields(license_id: str) -> dict[str, str]:
     """Return the licence fields of a Hugging Face card: `license`, and name and link where the hub knows none."""
     licence = KNOWN.get(license_id)
-    if licence is not None and licence.card_id != "other":
+    if licence is not None and licence.card_id != OTHER:
         return {"license": licence.card_id}
-    return {"license": "other", "license_name": license_id, "license_link": "LICENSE"}
+    return {"license": OTHER, "license_name": license_id, "license_link": "LICENSE"}
 
 
 def notice(

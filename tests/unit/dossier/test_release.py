@@ -26,7 +26,7 @@ def test_a_record_survives_its_canonical_bytes() -> None:
     assert read_release(data, place="release.json") == record
     assert data.endswith(b"}\n")
     assert list(json.loads(data)) == sorted(json.loads(data))
-    assert json.loads(data)["schema"] == "https://weighbridge.dev/schema/release/v1"
+    assert json.loads(data)["schema"] == "https://weighbridge.dev/schema/release/v2"
 
 
 def test_the_same_record_gives_the_same_bytes() -> None:

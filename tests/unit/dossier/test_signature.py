@@ -14,9 +14,9 @@ from weighbridge.dossier.signature import (
     KeyHolder,
     key_hint,
     pre_authentication_encoding,
-    read_signature,
     sign_files,
 )
+from weighbridge.dossier.signature_reader import read_signature
 from weighbridge.errors import InputError, UnsafePathError, VerificationError
 from weighbridge.shell.signing import EcKeySigner, EcKeyVerifier, create_key_pair
 
@@ -40,7 +40,7 @@ KEY = HashSigner()
 
 
 def read(bundle: bytes) -> dict[str, str]:
-    return dict(read_signature(bundle, KEY, place="m/model.sig"))
+    return dict(read_signature(bundle, KEY, place="m/model.sig").digests)
 
 
 def a_bundle(statement: Callable[[dict[str, Any]], object] = lambda _: None, payload: bytes | None = None) -> bytes:
@@ -138,12 +138,13 @@ SET = dict.__setitem__
         (lambda s: SET(s["predicate"]["resources"][0], "name", "/etc/passwd"), "unsafe name"),
         (lambda s: SET(s["predicate"]["resources"][0], "name", "a\nb"), "unsafe name"),
         (lambda s: SET(s["predicate"]["resources"][0], "name", 1), "without a name"),
-        (lambda s: SET(s["predicate"]["resources"][0], "algorithm", "blake3"), "not a sha256"),
-        (lambda s: SET(s["predicate"]["resources"][0], "digest", "AA" * 32), "not a sha256"),
+        (lambda s: SET(s["predicate"]["resources"][0], "algorithm", "blake3"), "no sha256"),
+        (lambda s: SET(s["predicate"]["resources"][0], "digest", "AA" * 32), "no sha256"),
         (lambda s: SET(s["predicate"], "resources", {}), "not a JSON array"),
         (lambda s: SET(s, "predicate", []), "not a JSON object"),
-        (lambda s: SET(s["predicate"]["serialization"], "hash_type", "blake3"), "only 'files' with 'sha256'"),
-        (lambda s: SET(s["predicate"]["serialization"], "method", "shards"), "only 'files' with 'sha256'"),
+        (lambda s: SET(s["predicate"]["serialization"], "hash_type", "md5"), "its hash is 'md5'"),
+        (lambda s: SET(s["predicate"]["serialization"], "hash_type", "blake3"), "no blake3"),
+        (lambda s: SET(s["predicate"]["serialization"], "method", "shards"), "whole files can be verified here"),
     ],
 )
 def test_a_well_signed_statement_that_states_something_else_is_refused(
@@ -180,7 +181,7 @@ def _bundle_with(change: Callable[[dict[str, Any]], object]) -> bytes:
         (lambda b: SET(b["dsseEnvelope"], "payload", "?"), "not base64"),
         (lambda b: SET(b["dsseEnvelope"], "payload", "é"), "not base64"),
         (lambda b: SET(b["dsseEnvelope"], "payload", 7), "not text"),
-        (lambda b: SET(b, "verificationMaterial", {"certificate": {}}), "not signed with a key but holds certificate"),
+        (lambda b: SET(b, "verificationMaterial", {"certificate": {}}), "signed with an identity"),
         (lambda b: SET(b["verificationMaterial"]["publicKey"], "hint", "00" * 32), "another key"),
     ],
 )

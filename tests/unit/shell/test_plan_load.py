@@ -22,8 +22,8 @@ from weighbridge.shell.plan import (
     plan_schema,
     read_plan,
 )
-from weighbridge.shell.plan.model import GGUF_TYPES
-from weighbridge.terms.licence import Parent, Relation
+from weighbridge.shell.plan.model import GGUF_TYPES, ParentPlan, PublishedPart
+from weighbridge.terms.licence import Relation
 
 # The form of the first pages, less what this version cannot do yet.
 FULL = """\
@@ -94,7 +94,7 @@ def test_a_plan_is_read_in_full() -> None:
     assert plan.digest == hashlib.sha256(FULL.encode()).hexdigest()
     assert plan.source_path == Path("/plans/checkpoints/osprey")
     assert (plan.hub_path, plan.work_path) == (Path("/plans/hub"), Path("/plans/.weighbridge"))
-    assert plan.parents == (Parent(ref="base/falcon-small", relation=Relation.FINETUNE, license="llama3.2"),)
+    assert plan.parents == (ParentPlan(ref="base/falcon-small", relation=Relation.FINETUNE, license="llama3.2"),)
     assert plan.languages == ("en", "no")
     assert plan.hold_back == (
         WithheldTensors(pattern="vision_tower.*", public_name="vision part"),
@@ -204,7 +204,14 @@ def test_what_product_plans_for_later_is_refused_plainly_and_all_at_once() -> No
         ("license: Apache-2.0", "license: Acme-1.0", "Acme-1.0", "not known to this version"),
         ("license: Apache-2.0", "license: MIT", "MIT\npare", "names year and holder"),
         ("relation: finetune", "relation: finetuned", "finetuned", "did you mean finetune?"),
-        (", license: llama3.2", "", "{ref: base", "`parents`, entry 1 lacks `license`"),
+        (", relation: finetune", "", "{ref: base", "`parents`, entry 1 lacks `relation`"),
+        (
+            "license: llama3.2}",
+            "license: llama3.2, of: acme/ospray}",
+            "acme/ospray",
+            "no parent in this plan is called",
+        ),
+        ("license: llama3.2}", "license: llama3.2, digest: sha256:12}", "sha256:12", "cannot be 'sha256:12'"),
         ("[en, no]", "[english language]", "english ", "`languages`, entry 1 cannot be 'english language'"),
         ("{files: optimizer.pt}", "{files: a, tensors: b}", "{files: ", "exactly one of tensors, files, metadata"),
         ("{files: optimizer.pt}", "{as: thing}", "{as: thi", "exactly one of tensors, files, metadata"),
@@ -379,3 +386,45 @@ def test_the_example_plans_are_sound(name: str) -> None:
     assert plan.versions
     assert plan.likelihood is not None
     assert plan.likelihood.data.is_file()
+
+
+DISCLOSING = (
+    FULL
+    + """\
+publisher: {name: Acme Ltd, country: DE}
+data:
+  - {name: tickets, roles: [training], origin: private, records: 1200, personal_data: "no", path: data/tickets.jsonl}
+components:
+  - {kind: training-code, path: ../train, license: MIT}
+  - {kind: research-paper, url: "https://acme.example/paper.pdf"}
+statements: {training.compute_flop: 3.1e20, copyright_policy: yes}
+"""
+)
+
+
+def test_what_the_publisher_discloses_is_read() -> None:
+    plan = read(DISCLOSING)
+
+    assert plan.disclosure.publisher.name == "Acme Ltd"
+    [tickets] = plan.disclosure.data
+    assert (tickets.records, tickets.personal_data, tickets.path) == (1200, "no", "data/tickets.jsonl")
+    assert [component.path for component in plan.disclosure.components] == ["training-code/train", ""]
+    assert plan.disclosure.statements == {"training.compute_flop": "3.1e+20", "copyright_policy": "yes"}
+    assert plan.published == (
+        PublishedPart(source=Path("/plans/data/tickets.jsonl"), path="data/tickets.jsonl", trail=("data", 0, "path")),
+        PublishedPart(source=Path("/plans/../train"), path="training-code/train", trail=("components", 0, "path")),
+    )
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("{kind: training-code, path: ../train", "{kind: training-code", "give one of the two"),
+        ("{name: tickets, ", "{name: tickets, roles: [training]}\n  - {name: tickets, ", "two data sets are named"),
+        ("kind: training-code", "kind: training", "must be one of"),
+        ("country: DE", "country: Germany", "cannot be 'Germany'"),
+    ],
+)
+def test_a_disclosure_that_cannot_be_meant_is_refused(old: str, new: str, message: str) -> None:
+    with pytest.raises(PlanError, match=message):
+        read(DISCLOSING.replace(old, new))

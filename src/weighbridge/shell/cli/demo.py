@@ -22,6 +22,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Prepare the example, release it, run a version of it."""
+    from weighbridge.shell.home import own_public_key
+    from weighbridge.shell.signing import EcKeyVerifier
     from weighbridge.shell.wiring import line, publisher, serve_folder
 
     example = options.example or _default_example()
@@ -36,8 +38,8 @@ def run(options: argparse.Namespace) -> int:
         print_lines(explain(outcome.refused))
         return 1
     chosen = outcome.published[-1]
-    key = outcome.public_key
-    with TerminalProgress() as progress, serve_folder(chosen.folder, key, progress, alias=chosen.name) as server:
+    verifier = EcKeyVerifier.load(own_public_key())
+    with TerminalProgress() as progress, serve_folder(chosen.folder, verifier, progress, alias=chosen.name) as server:
         progress.begin(f"asking {chosen.name}")
         answer = server.ask(options.question, max_tokens=96)
     if options.json:
@@ -51,8 +53,8 @@ def run(options: argparse.Namespace) -> int:
             f"{chosen.name} answered: {answer}",
             "",
             f"look at    {outcome.page}",
-            f"verify     {own_command()} verify {chosen.folder} --key {outcome.public_key}",
-            f"serve      {own_command()} run {chosen.name} --hub {outcome.hub} --key {outcome.public_key}",
+            f"verify     {own_command()} verify {chosen.folder} {outcome.verify_with}",
+            f"serve      {own_command()} run {chosen.name} --hub {outcome.hub} {outcome.verify_with}",
             f"refusal    {own_command()} release {example / 'release-refused.yaml'}",
         ]
     )

@@ -25,12 +25,16 @@ VERBS = {
     "verify": "check the signature and every byte of a published version",
     "run": "serve a published version on an OpenAI-compatible endpoint",
     "show": "say what a checkpoint, file or version is, and whether it is sound",
+    "licence": "say what a licence allows, recognise a text, compare two",
+    "dossier": "list what a dossier leaves open, or what changed between two",
+    "recall": "call a published version back, and tell its users why",
+    "status": "say whether a published version is still good, by the hub's signed word",
     "demo": "release a real small model and ask one of its versions a question",
 }
 
 _RESUMABLE = ("release", "derive", "weigh", "gate", "demo")
 
-EXIT_CODES = "exit codes: 0 done, 1 refused or failed verification, 2 unusable input"
+EXIT_CODES = "exit codes: 0 done, 1 refused or failed verification, 2 unusable input, 3 not known"
 
 
 def build_parser() -> argparse.ArgumentParser:

@@ -6,23 +6,23 @@ from pathlib import Path
 from weighbridge.shell.cli.gate import explain
 from weighbridge.shell.cli.output import own_command, print_json, print_lines, readable_bytes
 from weighbridge.shell.cli.plan_options import add_plan_arguments, open_line
+from weighbridge.shell.cli.trust_options import add_signer_arguments, signer_from
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of this verb."""
     add_plan_arguments(parser)
     parser.add_argument("--hub", type=Path, metavar="DIR", help="hub folder (default: as the plan says)")
-    parser.add_argument(
-        "--key", type=Path, metavar="PEM", help="private signing key (default: your own, made on first use)"
-    )
+    add_signer_arguments(parser)
 
 
 def run(options: argparse.Namespace) -> int:
     """Release; exit code 1 if any version is refused. What passed is published all the same."""
     from weighbridge.shell.wiring import publisher
 
+    publishing = publisher(options.hub, options.key, signer=signer_from(options), hash_type=options.file_hash)
     with open_line(options) as line:
-        outcome = publisher(options.hub, options.key).release(line)
+        outcome = publishing.release(line)
     if options.json:
         print_json(outcome.to_json())
         return int(bool(outcome.refused))
@@ -37,8 +37,8 @@ def run(options: argparse.Namespace) -> int:
         first = outcome.published[-1]
         print_lines(
             [
-                f"verify    {own_command()} verify {first.folder} --key {outcome.public_key}",
-                f"run       {own_command()} run {first.name} --hub {outcome.hub} --key {outcome.public_key}",
+                f"verify    {own_command()} verify {first.folder} {outcome.verify_with}",
+                f"run       {own_command()} run {first.name} --hub {outcome.hub} {outcome.verify_with}",
             ]
         )
     return int(bool(outcome.refused))

@@ -1,6 +1,6 @@
 """Audit every version: one pass over its bytes for digests, soundness and the proof of absence."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -103,8 +103,7 @@ class Auditor:
         for name, data in files.items():
             if data:
                 search.visit(name, 0, memoryview(data), memoryview(b""))
-        findings = search.audit(version.manifest.digest, sum(map(len, files.values()))).findings
-        found = [(search.explain(finding), finding.place) for finding in findings]
+        found = _found(search, version, sum(map(len, files.values())))
         for stem in stems(version.recipe.withhold.tensors, version.made.selection):
             found += [(stem, name) for name, data in files.items() if stem.encode() in data]
         if found:
@@ -113,6 +112,24 @@ class Auditor:
                 place=found[0][1],
                 hint="Reword the plan (title, summary, `as`, names of versions) so that it does not name it.",
             )
+
+    def read_clean(self, what: str, root: Path, files: Sequence[str], version: DerivedVersion) -> Manifest:
+        """Hash files of `root` that are to be published as they are, and search them in the same pass.
+
+        Raises:
+            RefusedError: naming the secret, for whoever releases, and its place.
+            CheckpointError: if a file cannot be read.
+        """
+        search = self._search_for(version)
+        advance = self._progress.begin(f"hashing and searching {root}")
+        manifest = read_folder(root, files, visitors=[search], threads=self._threads, on_bytes=advance)
+        if found := _found(search, version, manifest.size_bytes):
+            raise RefusedError(
+                f"{what} would give away what is held back: {found[0][0]}",
+                place=str(root / found[0][1]),
+                hint="Take it out of that file, or leave the file out of `components` and `data`.",
+            )
+        return manifest
 
     def _audit(self, version: DerivedVersion, checkpoint: Checkpoint) -> tuple[Audit, ...]:
         subject = version.manifest.digest
@@ -140,6 +157,12 @@ class Auditor:
                 kept_names=[*(tensor.name for tensor in selection.tensors), *selection.files],
             )
         return self._search.for_another_version()
+
+
+def _found(search: HeldBackSearch, version: DerivedVersion, size_bytes: int) -> list[tuple[str, str]]:
+    """Return the secrets that a search saw, each with its place."""
+    findings = search.audit(version.manifest.digest, size_bytes).findings
+    return [(search.explain(finding), finding.place) for finding in findings]
 
 
 def _audits(record: Any) -> tuple[Audit, ...]:

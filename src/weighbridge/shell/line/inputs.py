@@ -35,15 +35,23 @@ def read_licence(plan: Plan) -> bytes:
     path = plan.license_path
     if path is None:
         return licence_text(plan.license, copyright_line=plan.copyright_line).encode()
-    hint = "Correct `license_file` in the plan."
-    data = _read(path, MAX_LICENCE_BYTES, "the licence", hint=hint)
+    return read_text(path, "the licence", hint="Correct `license_file` in the plan.").encode()
+
+
+def read_text(path: Path, what: str, *, hint: str = "Correct its path in the plan.") -> str:
+    """Return a text that the plan names.
+
+    Raises:
+        InputError: if the file cannot be read, or is no text of the length of a licence.
+    """
+    data = _read(path, MAX_LICENCE_BYTES, what, hint=hint)
     try:
         text = data.decode("utf-8")
     except UnicodeDecodeError:
-        raise InputError("the licence is not UTF-8 text", place=str(path), hint=hint) from None
+        raise InputError(f"{what} is not UTF-8 text", place=str(path), hint=hint) from None
     if not text.strip():
-        raise InputError("the licence is empty", place=str(path), hint=hint)
-    return data
+        raise InputError(f"{what} is empty", place=str(path), hint=hint)
+    return text
 
 
 def check_inputs(plan: Plan) -> None:

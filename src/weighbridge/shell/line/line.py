@@ -1,7 +1,7 @@
 """The line itself: each stage takes what the stage before it made, and asks for it when it is needed."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import cached_property
 
@@ -11,7 +11,9 @@ from weighbridge.shell.line.decide import Decided, decide_version
 from weighbridge.shell.line.derive import derive_versions
 from weighbridge.shell.line.inputs import check_inputs
 from weighbridge.shell.line.kept import KeptRecords
+from weighbridge.shell.line.published import PublishedFile, check_published, read_published
 from weighbridge.shell.line.source import Source, read_source
+from weighbridge.shell.line.terms import ReleaseTerms, audit_terms, resolve_terms
 from weighbridge.shell.line.weigh import Scales, WeighedVersion
 from weighbridge.shell.plan.model import Plan
 from weighbridge.shell.progress import Progress
@@ -42,7 +44,15 @@ class Line:
     def source(self) -> Source:
         """The internal model, read and found sound."""
         check_inputs(self.plan)
+        check_published(self.plan)
+        # A release whose licences contradict each other is refused before hours of work, not after them.
+        _ = self.terms
         return read_source(self.plan, self.progress, self.threads)
+
+    @cached_property
+    def terms(self) -> ReleaseTerms:
+        """The chain of parents and what follows from it."""
+        return resolve_terms(self.plan)
 
     def audited(self) -> tuple[AuditedVersion, ...]:
         """Derive and audit every version."""
@@ -68,7 +78,17 @@ class Line:
     @cached_property
     def _audited(self) -> tuple[AuditedVersion, ...]:
         derived = derive_versions(self.plan, self.source, self.bench)
-        return tuple(self.auditor.audit(version) for version in derived)
+        return tuple(self._with_terms(self.auditor.audit(version)) for version in derived)
+
+    def _with_terms(self, version: AuditedVersion) -> AuditedVersion:
+        subject = version.manifest.digest
+        audit = audit_terms(self.plan, self.terms, self.source.checkpoint, version.checkpoint, subject)
+        return replace(version, audits=(*version.audits, audit))
+
+    @cached_property
+    def published(self) -> tuple[PublishedFile, ...]:
+        """Components and data that go along with every version, hashed and searched."""
+        return read_published(self.plan, self.auditor, self._audited[0].derived)
 
     @cached_property
     def _weighed(self) -> tuple[WeighedVersion, ...]:

@@ -8,15 +8,19 @@ from typing import Any
 from weighbridge import __version__
 from weighbridge.checkpoint.write import write_bytes
 from weighbridge.derive.store import DerivationStore
+from weighbridge.dossier.compose import with_openness
 from weighbridge.dossier.release import ReleaseRecord
-from weighbridge.dossier.signature import Signer, key_hint
+from weighbridge.dossier.signature import BundleSigner, Signer, key_hint
 from weighbridge.hub.folder import LocalHub, PublishedVersion, StagedVersion
 from weighbridge.hub.page import Family, VersionView, render_page
 from weighbridge.hub.publish import Candidate, publish
+from weighbridge.hub.recall import advisories, with_notices
+from weighbridge.shell.home import home
 from weighbridge.shell.line.decide import Decided
-from weighbridge.shell.line.inputs import read_licence
 from weighbridge.shell.line.line import Line
-from weighbridge.shell.line.stage import Staged, release_record, stage
+from weighbridge.shell.line.stage import Staged, Stager, release_record
+from weighbridge.shell.trust.repository import signed_files
+from weighbridge.terms.recognise import recognise
 
 PAGE_NAME = "index.html"
 
@@ -40,14 +44,16 @@ class Outcome:
         refused: versions that the gate refused.
         hub: the hub's folder.
         page: the page of the family.
-        public_key: what to verify with.
+        public_key: the publisher's public key; None if certificates or an identity vouch for the publisher.
+        verify_with: options of `weighbridge verify` that say whom to trust.
     """
 
     published: tuple[Released, ...]
     refused: tuple[Decided, ...]
     hub: Path
     page: Path
-    public_key: Path
+    public_key: Path | None
+    verify_with: str
 
     def to_json(self) -> dict[str, Any]:
         """Return a JSON form."""
@@ -59,7 +65,8 @@ class Outcome:
             "refused": [{"name": d.name, "verdict": d.verdict.to_json()} for d in self.refused],
             "hub": str(self.hub),
             "page": str(self.page),
-            "public_key": str(self.public_key),
+            "public_key": None if self.public_key is None else str(self.public_key),
+            "verify_with": self.verify_with,
         }
 
 
@@ -70,12 +77,16 @@ class Publisher:
     Attributes:
         hub: folder of the hub; None for the plan's.
         signer: signs the versions.
-        public_key: file of the public half.
+        public_key: file of the public half; None where certificates or a service vouch for the signer.
+        verify_with: options of `weighbridge verify` that say whom to trust.
+        hash_type: hash of the files in signatures.
     """
 
     hub: Path | None
-    signer: Signer
-    public_key: Path
+    signer: Signer | BundleSigner
+    public_key: Path | None
+    verify_with: str
+    hash_type: str = "sha256"
 
     def release(self, line: Line) -> Outcome:
         """Publish every version that passes; write the page into the hub, or into the work folder if none does.
@@ -84,9 +95,8 @@ class Publisher:
             RefusedError: if the hub decides otherwise, or a dossier would give away a secret.
             HubError: if the hub cannot be written to; what was there before stays.
         """
-        read_licence(line.plan)
         decided = line.decided()
-        records = {d.name: release_record(line.plan, line.source, d) for d in decided}
+        records = {d.name: self._record(line, d) for d in decided}
         passed = [d for d in decided if d.verdict.passed]
         hub = LocalHub(self.hub or line.plan.hub_path)
         page = line.workspace.root / PAGE_NAME
@@ -94,10 +104,19 @@ class Publisher:
         write_bytes(page, render_page(family).encode())
         staged: dict[str, Staged] = {}
         if passed:
-            store = DerivationStore(line.workspace.dossiers)
+            stager = Stager(
+                plan=line.plan,
+                source=line.source,
+                terms=line.terms,
+                published=line.published,
+                auditor=line.auditor,
+                store=DerivationStore(line.workspace.dossiers),
+                signer=self.signer,
+                hash_type=self.hash_type,
+            )
             for d in passed:
                 line.progress.begin(f"writing and signing the dossier of {d.name}")
-                staged[d.name] = stage(line.plan, line.source, line.auditor, d, records[d.name], store, self.signer)
+                staged[d.name] = stager.stage(d, records[d.name])
             self._publish(line, hub, passed, staged, family)
             page = hub.root / PAGE_NAME
         return Outcome(
@@ -106,7 +125,14 @@ class Publisher:
             hub=hub.root,
             page=page,
             public_key=self.public_key,
+            verify_with=self.verify_with,
         )
+
+    def _record(self, line: Line, decided: Decided) -> ReleaseRecord:
+        record = release_record(line.plan, line.source, line.terms, decided)
+        licence = recognise(line.terms.licence).licence_id
+        beside = ["LICENSE", *(str(file.entry.path) for file in line.published)]
+        return with_openness(record, beside, recognised={"LICENSE": licence} if licence else {})
 
     def _publish(
         self, line: Line, hub: LocalHub, passed: list[Decided], staged: Mapping[str, Staged], family: Family
@@ -126,6 +152,7 @@ class Publisher:
                         "subject": d.weighed.evidence.subject,
                         "dossier_files": list(staged[d.name].dossier_files),
                     },
+                    attestation=staged[d.name].attestation,
                 ),
                 evidence=d.weighed.evidence,
             )
@@ -138,9 +165,11 @@ class Publisher:
             text = render_page(replace(family, neighbours=others))
             what = f"the page of {line.plan.model}"
             line.auditor.refuse_leaks(what, {PAGE_NAME: text.encode()}, passed[0].weighed.version.derived)
-            return text
+            return with_notices(text, catalogue)
 
-        publish(hub, candidates, line.plan.policy, now=line.clock(), page=page)
+        now = line.clock()
+        further = signed_files(home(), now=now, documents=advisories())
+        publish(hub, candidates, line.plan.policy, now=now, page=page, further=further)
 
     def _family(self, line: Line, records: Mapping[str, ReleaseRecord], decided: tuple[Decided, ...]) -> Family:
         versions = tuple(
@@ -162,7 +191,7 @@ class Publisher:
             },
             versions=versions,
             held_back=versions[0].record.held_back,
-            key_fingerprint=key_hint(self.signer.public_key_pem),
+            key_fingerprint="" if isinstance(self.signer, BundleSigner) else key_hint(self.signer.public_key_pem),
             generated_with=f"Weighbridge {__version__}",
         )
 

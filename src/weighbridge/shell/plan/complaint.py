@@ -9,7 +9,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from weighbridge.errors import PlanError
-from weighbridge.shell.plan.position import Document, Trail
+from weighbridge.shell.yaml_document import Document, Trail
 
 if TYPE_CHECKING:
     from jsonschema import Draft202012Validator
@@ -97,7 +97,8 @@ def _sentence(error: "ValidationError") -> str:
             missing = [key for key in limit if key not in value]
             return f"{name} lacks {_listed(missing)}"
         case "type":
-            return f"{name} must be {_TYPES[str(limit)]}, not {shown(value)}"
+            kinds = [limit] if isinstance(limit, str) else limit
+            return f"{name} must be {' or '.join(_TYPES[kind] for kind in kinds)}, not {shown(value)}"
         case "enum":
             options = [str(option) for option in limit]
             return f"{name} must be one of {', '.join(options)}, not {shown(value)}{did_you_mean(value, options)}"

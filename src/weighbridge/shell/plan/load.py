@@ -11,6 +11,7 @@ from weighbridge.errors import InputError, PlanError
 from weighbridge.gate.policy import Policy, rule_from_json
 from weighbridge.gate.stage import Stage
 from weighbridge.shell.plan.complaint import did_you_mean, schema_errors, shown
+from weighbridge.shell.plan.disclose import read_disclosure
 from weighbridge.shell.plan.model import (
     DEFAULT_PUBLIC_NAME,
     GGUF_TYPES,
@@ -18,6 +19,7 @@ from weighbridge.shell.plan.model import (
     GgufStep,
     HeldBack,
     LikelihoodPlan,
+    ParentPlan,
     Plan,
     ResourcesPlan,
     Step,
@@ -27,8 +29,8 @@ from weighbridge.shell.plan.model import (
     WithheldMetadata,
     WithheldTensors,
 )
-from weighbridge.shell.plan.position import MAX_BYTES, Document, Trail, read_document
-from weighbridge.terms.licence import Parent, Relation, check_licence
+from weighbridge.shell.yaml_document import MAX_BYTES, Document, Trail, read_document
+from weighbridge.terms.licence import Relation, check_licence
 
 DEFAULT_HUB = "hub"
 DEFAULT_WORK = ".weighbridge"
@@ -98,18 +100,19 @@ class _Reader:
         written: Mapping[str, Any] = self.document.value
         self._licence(written)
         policies = self._policies(written["gates"])
+        disclosure, published = read_disclosure(written, self)
         return Plan(
             path=path,
             digest=digest,
             model=self._model(written["model"]),
-            source_path=self._path(written["source"], ("source",)),
+            source_path=self.path(written["source"], ("source",)),
             license=written["license"],
-            license_path=self._path(written["license_file"], ("license_file",)) if "license_file" in written else None,
+            license_path=self._optional_path(written, "license_file", ()),
             copyright_line=written.get("copyright", ""),
-            parents=tuple(
-                Parent(ref=item["ref"], relation=Relation(item["relation"]), license=item["license"])
-                for item in written.get("parents", ())
-            ),
+            parents=self._parents(written.get("parents", ()), written["model"]),
+            modalities=tuple(written.get("modalities", ("text",))),
+            disclosure=disclosure,
+            published=published,
             title=written.get("title", ""),
             summary=written.get("summary", ""),
             languages=tuple(written.get("languages", ())),
@@ -123,22 +126,48 @@ class _Reader:
             policies=policies,
             stage=self._stage(written, policies),
             seed=int(written.get("seed", 0)),
-            hub_path=self._path(written.get("hub", DEFAULT_HUB), ("hub",)),
-            work_path=self._path(written.get("work", DEFAULT_WORK), ("work",)),
+            hub_path=self.path(written.get("hub", DEFAULT_HUB), ("hub",)),
+            work_path=self.path(written.get("work", DEFAULT_WORK), ("work",)),
             document=self.document,
         )
 
-    def _refuse(self, trail: Trail, message: str, *, hint: str = "", key: bool = False) -> None:
+    def _parents(self, written: Any, model: str) -> tuple[ParentPlan, ...]:
+        refs = {item["ref"] for item in written}
+        for number, item in enumerate(written):
+            child = item.get("of", model)
+            if child != model and child not in refs:
+                near = did_you_mean(child, sorted(refs))
+                self.refuse(("parents", number, "of"), f"no parent in this plan is called {shown(child)}{near}")
+        return tuple(
+            ParentPlan(
+                ref=item["ref"],
+                relation=Relation(item["relation"]),
+                license=item.get("license", ""),
+                of="" if item.get("of") == model else item.get("of", ""),
+                digest=item.get("digest", "").removeprefix("sha256:"),
+                modalities=tuple(item.get("modalities", ("text",))),
+                license_path=self._optional_path(item, "license_file", ("parents", number)),
+                notice_path=self._optional_path(item, "notice_file", ("parents", number)),
+            )
+            for number, item in enumerate(written)
+        )
+
+    def _optional_path(self, item: Mapping[str, Any], key: str, trail: Trail) -> Path | None:
+        return self.path(item[key], (*trail, key)) if key in item else None
+
+    def refuse(self, trail: Trail, message: str, *, hint: str = "", key: bool = False) -> None:
+        """Note an error at its place."""
         self.errors.append(PlanError(message, place=self.document.place(trail, key=key), hint=hint))
 
-    def _path(self, text: str, trail: Trail) -> Path:
+    def path(self, text: str, trail: Trail) -> Path:
+        """Return a path of the plan, resolved against the plan's folder."""
         if not text.strip():
-            self._refuse(trail, f"`{trail[-1]}` is an empty path")
+            self.refuse(trail, f"`{trail[-1]}` is an empty path")
         return self.folder / text
 
     def _model(self, name: str) -> str:
         if ".." in name or "--" in name:
-            self._refuse(("model",), f"`model` cannot be {shown(name)}: '..' and '--' are not allowed in names")
+            self.refuse(("model",), f"`model` cannot be {shown(name)}: '..' and '--' are not allowed in names")
         return name
 
     def _licence(self, written: Mapping[str, Any]) -> None:
@@ -149,13 +178,13 @@ class _Reader:
                 copyright_line=written.get("copyright", ""),
             )
         except InputError as error:
-            self._refuse(("license",), error.message, hint=error.hint)
+            self.refuse(("license",), error.message, hint=error.hint)
 
     def _stage(self, written: Mapping[str, Any], policies: Mapping[Stage, Policy]) -> Stage:
         stage = Stage(written.get("stage", Stage.OPEN))
         if stage not in policies and str(stage) not in written["gates"]:
             there = ", ".join(written["gates"])
-            self._refuse(
+            self.refuse(
                 ("stage",) if "stage" in written else ("gates",),
                 f"this release enters the stage {stage}, but `gates` has rules for {there} only",
                 hint=f"Add rules for {stage}, or set `stage: {next(iter(written['gates']))}`.",
@@ -171,7 +200,7 @@ class _Reader:
                 try:
                     rules.append(rule_from_json(written))
                 except ValueError as error:
-                    self._refuse(("gates", name, number), str(error))
+                    self.refuse(("gates", name, number), str(error))
             policies[Stage(name)] = Policy(stage=Stage(name), rules=tuple(rules))
         return policies
 
@@ -182,13 +211,13 @@ class _Reader:
             trail: Trail = ("weigh", number, name)
             weighing = ResourcesPlan() if name == "resources" else self._likelihood(settings, trail)
             if any(type(weighing) is type(earlier) for earlier in weighings):
-                self._refuse(trail, f"`weigh` has {shown(name)} twice: one number can only have one value", key=True)
+                self.refuse(trail, f"`weigh` has {shown(name)} twice: one number can only have one value", key=True)
             weighings.append(weighing)
         return tuple(weighings)
 
     def _likelihood(self, settings: Mapping[str, Any], trail: Trail) -> LikelihoodPlan:
         return LikelihoodPlan(
-            data=self._path(settings["data"], (*trail, "data")),
+            data=self.path(settings["data"], (*trail, "data")),
             max_documents=_whole(settings.get("max_documents")),
             max_tokens_per_document=_whole(settings.get("max_tokens_per_document")),
             confidence=float(settings.get("confidence", 0.95)),
@@ -200,15 +229,13 @@ class _Reader:
             trail: Trail = ("versions", name)
             for version in self._expand(name, written_steps, trail):
                 if version.name in versions:
-                    self._refuse(trail, f"two versions are named {shown(version.name)}", key=True)
+                    self.refuse(trail, f"two versions are named {shown(version.name)}", key=True)
                 if not _VERSION_NAME.match(version.name) or ".." in version.name or "--" in version.name:
                     message = f"{shown(version.name)} is not a version's name: too long, or with '..' or '--' in it"
-                    self._refuse(trail, message, key=True)
+                    self.refuse(trail, message, key=True)
                 versions[version.name] = version
         if len(versions) > MAX_VERSIONS:
-            self._refuse(
-                ("versions",), f"a plan makes at most {MAX_VERSIONS} versions, not {len(versions):,}", key=True
-            )
+            self.refuse(("versions",), f"a plan makes at most {MAX_VERSIONS} versions, not {len(versions):,}", key=True)
         return tuple(versions.values())
 
     def _expand(self, name: str, written: list[dict[str, Any]], trail: Trail) -> list[VersionPlan]:
@@ -218,7 +245,7 @@ class _Reader:
             here = (*trail, number)
             if "gguf" in step:
                 if number != len(written) - 1:
-                    self._refuse(here, "`gguf` must be the last step: nothing can be done to a GGUF file afterwards")
+                    self.refuse(here, "`gguf` must be the last step: nothing can be done to a GGUF file afterwards")
                 types = self._types(step["gguf"], (*here, "gguf"))
                 suffixed = len(types) > 1
                 return [
@@ -229,7 +256,7 @@ class _Reader:
                     for type_ in types
                 ]
             if before:
-                self._refuse(here, "a version has at most one `cast`")
+                self.refuse(here, "a version has at most one `cast`")
             before.append(CastStep(dtype=step["cast"]))
         return [VersionPlan(name=name, steps=tuple(before))]
 
@@ -240,13 +267,13 @@ class _Reader:
             here = (*trail, number) if listed else trail
             type_ = word.upper().replace("-", "_")
             if type_ not in GGUF_TYPES:
-                self._refuse(
+                self.refuse(
                     here,
                     f"{shown(word)} is not a quantisation type{did_you_mean(type_, GGUF_TYPES)}",
                     hint=f"Choose from {', '.join(GGUF_TYPES)}.",
                 )
             elif type_ in types:
-                self._refuse(here, f"{type_} is listed twice")
+                self.refuse(here, f"{type_} is listed twice")
             types.append(type_)
         return types
 

@@ -5,10 +5,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from weighbridge.derive.recipe import GGUF_TYPES
+from weighbridge.dossier.disclosure import Disclosure
 from weighbridge.gate.policy import Policy
 from weighbridge.gate.stage import Stage
-from weighbridge.shell.plan.position import Document, Trail
-from weighbridge.terms.licence import Parent
+from weighbridge.shell.yaml_document import Document, Trail
+from weighbridge.terms.licence import Relation
 
 DEFAULT_PUBLIC_NAME = "withheld part"
 
@@ -38,6 +39,45 @@ class WithheldMetadata:
 
 
 HeldBack = WithheldTensors | WithheldFiles | WithheldMetadata
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ParentPlan:
+    """A work that the model descends from, as its publisher states it.
+
+    Attributes:
+        ref: its name.
+        relation: how `of` descends from it.
+        license: as stated; empty where it is not known.
+        of: the work that descends from it; empty for the model itself.
+        digest: SHA-256 that pins it, hexadecimal; empty if it is not pinned.
+        modalities: what it takes in and gives out.
+        license_path, notice_path: files with the texts that came with it, resolved; None where not given.
+    """
+
+    ref: str
+    relation: Relation
+    license: str = ""
+    of: str = ""
+    digest: str = ""
+    modalities: tuple[str, ...] = ("text",)
+    license_path: Path | None = None
+    notice_path: Path | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PublishedPart:
+    """A file or folder that goes into the release beside the weights.
+
+    Attributes:
+        source: where it lies, resolved.
+        path: where it goes in the release.
+        trail: where the plan names it.
+    """
+
+    source: Path
+    path: str
+    trail: Trail
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,7 +151,10 @@ class Plan:
         source_path: the internal model.
         license: licence identifier; `license_path` is the file with its text, None where the text ships.
         copyright_line: year and holder, or empty.
-        parents: the works that the internal model descends from.
+        parents: the works that the internal model descends from, directly or through each other.
+        modalities: what it takes in and gives out.
+        disclosure: what the publisher states about themselves, data and components.
+        published: files and folders that go into the release: components and data.
         title, summary, intended_use, limitations, contact: texts of the card; empty where not given.
         languages: language codes.
         hold_back: what stays private, in the plan's order.
@@ -133,7 +176,10 @@ class Plan:
     license: str
     license_path: Path | None
     copyright_line: str
-    parents: tuple[Parent, ...]
+    parents: tuple[ParentPlan, ...]
+    modalities: tuple[str, ...]
+    disclosure: Disclosure
+    published: tuple[PublishedPart, ...]
     title: str
     summary: str
     languages: tuple[str, ...]
@@ -187,7 +233,9 @@ __all__ = [
     "GgufStep",
     "HeldBack",
     "LikelihoodPlan",
+    "ParentPlan",
     "Plan",
+    "PublishedPart",
     "ResourcesPlan",
     "Step",
     "Trail",

@@ -8,7 +8,8 @@ import yaml
 
 from weighbridge.checkpoint.architecture import Architecture
 from weighbridge.checkpoint.folder import Checkpoint
-from weighbridge.terms.licence import KNOWN, Licence
+from weighbridge.terms.licence import Licence
+from weighbridge.terms.registry import registry
 
 _INTERNAL_FILES = (
     ("optimizer*", "optimizer state"),
@@ -115,7 +116,7 @@ def _licence(checkpoint: Checkpoint, source: Path) -> str:
         text = str(source / there) if there else "LICENSE.txt"
         lines = [
             "# To do: choose the licence (an SPDX identifier) and supply its text.",
-            f"# The text ships for {', '.join(known.id for known in KNOWN.values() if known.text_file)}.",
+            "# `weighbridge licence show` lists the licences whose text ships.",
             f"license: {stated.id if stated else 'LicenseRef-proprietary'}",
             f"license_file: {_quoted(text)}",
         ]
@@ -207,8 +208,7 @@ def _stated_licence(checkpoint: Checkpoint) -> Licence | None:
     stated = _CARD_LICENSE.search(rest.partition("\n---")[0]) if text.startswith("---\n") else None
     if stated is None:
         return None
-    by_card = {licence.card_id: licence for licence in KNOWN.values() if licence.card_id != "other"}
-    return by_card.get(stated[1].lower())
+    return registry().get(stated[1])
 
 
 def _slug(text: str, *, keep_case: bool = False) -> str:

@@ -1,8 +1,9 @@
 """YAML text to plain values that know their line and column; nothing that could surprise or swell is accepted.
 
-A plan uses a small part of YAML: one document of mappings, lists and scalars. Anchors and aliases (a few lines can
-stand for gigabytes), tags (they name code) and repeated keys are refused. Of plain scalars only `null`, `true`, `false`
-and decimal numbers are more than text, as in YAML 1.2: `no` is Norwegian here, and `1:30` is not ninety.
+Plans, use files and model cards need a small part of YAML: one document of mappings, lists and scalars. Anchors and
+aliases (a few lines can stand for gigabytes), tags (they name code) and repeated keys are refused. Of plain scalars
+only `null`, `true`, `false` and decimal numbers are more than text, as in YAML 1.2: `no` is Norwegian here, and `1:30`
+is not ninety.
 """
 
 import re
@@ -12,7 +13,7 @@ from typing import Any
 
 import yaml
 
-from weighbridge.errors import PlanError
+from weighbridge.errors import InputError, PlanError
 
 MAX_BYTES = 1 << 20
 MAX_DEPTH = 32
@@ -26,6 +27,18 @@ _FLOAT = re.compile(r"[-+]?([0-9]{1,40}\.[0-9]{0,40}|\.[0-9]{1,40}|[0-9]{1,40}(?
 _CONSTANTS = {"": None, "~": None, "null": None, "Null": None, "NULL": None} | {
     text: text.lower() == "true" for text in ("true", "True", "TRUE", "false", "False", "FALSE")
 }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kind:
+    """What kind of document is read: what errors call it, and which error they are."""
+
+    noun: str
+    error: type[InputError]
+    hint: str = ""
+
+
+PLAN = Kind(noun="a plan", error=PlanError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,37 +74,42 @@ class Document:
         return _place(self.file, self.values.get(path, Position(1, 1)))
 
 
-def read_document(data: bytes, *, file: str) -> Document:
+def read_document(data: bytes, *, file: str, kind: Kind = PLAN, first_line: int = 1) -> Document:
     """Read YAML.
 
     Args:
         data: at most `MAX_BYTES` of UTF-8.
         file: name of the file, for errors.
+        kind: what it is, for errors.
+        first_line: number of the line of the file that `data` begins with.
 
     Raises:
-        PlanError: if it is not UTF-8, not YAML, or uses what a plan has no use for; `place` is `file:line:column`.
+        InputError: of the kind's class, if it is not UTF-8, not YAML, or uses what such a document has no use for;
+            `place` is `file:line:column`.
     """
     if len(data) > MAX_BYTES:
-        raise PlanError(f"a plan has at most {MAX_BYTES:,} bytes", place=file)
+        raise kind.error(f"{kind.noun} has at most {MAX_BYTES:,} bytes", place=file, hint=kind.hint)
+
+    def wrong(message: str, where: Position | None = None) -> InputError:
+        place = _place(file, Position(where.line + first_line - 1, where.column)) if where else file
+        return kind.error(message, place=place, hint=kind.hint)
+
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise PlanError(
-            "this is not UTF-8 text", place=_place(file, _count(data[: error.start].decode("utf-8")))
-        ) from None
+        raise wrong("this is not UTF-8 text", _count(data[: error.start].decode("utf-8"))) from None
     try:
-        return _Builder(file).build(yaml.parse(text, Loader=yaml.SafeLoader))
+        return _Builder(file, kind, first_line).build(yaml.parse(text, Loader=yaml.SafeLoader))
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         where = Position(mark.line + 1, mark.column + 1) if mark else Position(1, 1)
-        raise PlanError(f"this is not YAML: {error.problem or error.context}", place=_place(file, where)) from None
+        raise wrong(f"this is not YAML: {error.problem or error.context}", where) from None
     except yaml.reader.ReaderError as error:
         # PyYAML's own message says nothing more than that the character is not printable.
-        where = _count(text[: error.position])
-        raise PlanError("this character is not allowed in YAML", place=_place(file, where)) from None
+        raise wrong("this character is not allowed in YAML", _count(text[: error.position])) from None
     except (yaml.YAMLError, ValueError, OverflowError) as error:
         # An escape such as "\UFFFFFFFF" makes PyYAML ask Python for a character that there is not.
-        raise PlanError(f"this is not YAML: {error}", place=file) from None
+        raise wrong(f"this is not YAML: {error}") from None
 
 
 @dataclass(slots=True)
@@ -108,6 +126,8 @@ class _Builder:
     """Builds a document from parser events, without recursion, so that depth is checked before it is reached."""
 
     file: str
+    kind: Kind = PLAN
+    first_line: int = 1
     root: Any = None
     values: dict[Trail, Position] = field(default_factory=dict)
     keys: dict[Trail, Position] = field(default_factory=dict)
@@ -121,7 +141,7 @@ class _Builder:
                 case yaml.DocumentStartEvent():
                     self.documents += 1
                     if self.documents > 1:
-                        raise self._error("a plan is one document; a second one starts here", event)
+                        raise self._error(f"{self.kind.noun} is one document; a second one starts here", event)
                 case yaml.NodeEvent():
                     self._check(event)
                     self._node(event)
@@ -132,13 +152,13 @@ class _Builder:
     def _check(self, event: Any) -> None:
         self.nodes += 1
         if event.anchor is not None:
-            raise self._error("anchors and aliases (& and *) are not used in plans; write the value out", event)
+            raise self._error("anchors and aliases (& and *) are not used here; write the value out", event)
         if event.tag is not None:
-            raise self._error("tags (!) are not used in plans", event)
+            raise self._error("tags (!) are not used here", event)
         if self.nodes > MAX_NODES:
-            raise self._error(f"a plan has at most {MAX_NODES:,} values", event)
+            raise self._error(f"{self.kind.noun} has at most {MAX_NODES:,} values", event)
         if len(self.stack) >= MAX_DEPTH:
-            raise self._error(f"a plan is nested at most {MAX_DEPTH} deep", event)
+            raise self._error(f"{self.kind.noun} is nested at most {MAX_DEPTH} deep", event)
 
     def _node(self, event: Any) -> None:
         frame = self.stack[-1] if self.stack else None
@@ -160,7 +180,7 @@ class _Builder:
             first = self.keys[(*frame.path, key)]
             raise self._error(f"the key {_short(key)} is given twice (first in line {first.line})", event)
         frame.key = key
-        self.keys[(*frame.path, key)] = _position(event)
+        self.keys[(*frame.path, key)] = self._position(event)
 
     def _add(self, frame: _Frame | None, event: Any, value: Any) -> Trail:
         path: Trail = ()
@@ -174,7 +194,7 @@ class _Builder:
             path = (*frame.path, frame.key)
             frame.container[frame.key] = value
             frame.key = None
-        self.values[path] = _position(event)
+        self.values[path] = self._position(event)
         return path
 
     def _scalar(self, event: Any) -> Any:
@@ -193,12 +213,11 @@ class _Builder:
             raise self._error("this text holds half a character or a NUL", event)
         return text
 
-    def _error(self, message: str, event: Any) -> PlanError:
-        return PlanError(message, place=_place(self.file, _position(event)))
+    def _error(self, message: str, event: Any) -> InputError:
+        return self.kind.error(message, place=_place(self.file, self._position(event)), hint=self.kind.hint)
 
-
-def _position(event: Any) -> Position:
-    return Position(event.start_mark.line + 1, event.start_mark.column + 1)
+    def _position(self, event: Any) -> Position:
+        return Position(event.start_mark.line + self.first_line, event.start_mark.column + 1)
 
 
 def _count(before: str) -> Position:

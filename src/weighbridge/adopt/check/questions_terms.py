@@ -1,0 +1,208 @@
+"""What may be done with it: agreement of licences, our use, derivatives, notices (questions 5, 7, 8 and 9)."""
+
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+
+from weighbridge.adopt.check.answer import Exhibit, Outcome, Point, failed, not_asked, note, passed, unknown
+from weighbridge.adopt.check.questions_origin import licence_texts
+from weighbridge.adopt.check.subject import Subject
+from weighbridge.adopt.check.use import OurUse
+from weighbridge.errors import InputError
+from weighbridge.terms.agreement import disagreements
+from weighbridge.terms.fact import DutyKind
+from weighbridge.terms.papers import papers
+from weighbridge.terms.permit import Ruling, badges_for, duties_for, permit
+from weighbridge.terms.terms import Ground
+
+_OUTCOMES = {"pass": Outcome.PASS, "fail": Outcome.FAIL, "unknown": Outcome.UNKNOWN}
+_ABOUT_US = ("use", "commercial")
+_PLANS = ("modify", "train-on-outputs", "host", "redistribute")
+_WORDS = {
+    "use": "Using it",
+    "commercial": "Commercial use",
+    "modify": "Fine-tuning it",
+    "train-on-outputs": "Training other models on its outputs",
+    "host": "Hosting it",
+    "redistribute": "Handing it out",
+}
+_KEYS = {"modify": "fine_tune", "train-on-outputs": "distil", "host": "host", "redistribute": "redistribute"}
+_SHOWN = 12
+
+
+def licences_agree(subject: Subject, use: OurUse, now: datetime) -> Iterator[Point]:
+    """Question 5: do card, header, LICENSE and BOM agree, with each other and with what is inherited?"""
+    for item in subject.statements:
+        yield note(f"{item.place} states {item.license[:200]}.", Exhibit(place=item.place, text=item.license[:200]))
+    found = disagreements(subject.statements, known=subject.registry)
+    for clash in found[:_SHOWN]:
+        exhibits = (Exhibit(place=clash.first), Exhibit(place=clash.second))
+        yield failed(f"{clash.message}.", *exhibits, remedy="Ask the publisher which of them holds, in writing.")
+    if not subject.statements:
+        yield unknown("Nothing states a licence.", remedy="Without a licence nothing is allowed. Ask the publisher.")
+    elif not found:
+        places = ", ".join(item.place for item in subject.statements[:_SHOWN])
+        one = len(subject.statements) == 1
+        yield passed(f"Only {places} states a licence." if one else f"They agree: {places}.")
+    yield from _unread(subject)
+    for conflict in subject.terms.conflicts if subject.terms else ():
+        exhibits = tuple(_exhibit(ground) for ground in (conflict.first, conflict.second))
+        remedy = "The publisher cannot grant more than they hold: the stricter terms bind you. Tell the publisher."
+        yield failed(f"{conflict.message}.", *exhibits, remedy=remedy)
+
+
+def _unread(subject: Subject) -> Iterator[Point]:
+    if subject.card_problem:
+        yield unknown(f"The card's metadata cannot be read: {subject.card_problem}.", remedy="Tell the publisher.")
+    for file in subject.boms:
+        if file.problem:
+            yield unknown(f"The bill of materials cannot be read: {file.problem}.", Exhibit(place=file.path))
+    for item in licence_texts(subject):
+        root = "/" not in item.path
+        index = subject.terms is not None and subject.terms.expression in item.text
+        if root and item.recognition.licence_id is None and not index:
+            yield unknown(
+                f"{item.path} is none of the licences known here, word for word.",
+                Exhibit(place=item.path, text=f"SHA-256 {item.recognition.sha256}"),
+                remedy=f"Read it, or see what was changed: weighbridge licence detect {item.path}",
+            )
+
+
+def may_we_use(subject: Subject, use: OurUse, now: datetime) -> Iterator[Point]:
+    """Question 7: may we use it: commercially, at our size, in our country and field?"""
+    if subject.terms is None:
+        yield _no_terms(subject)
+        return
+    yield note(f"The terms are recomputed from every ancestor: {subject.terms.expression or 'no licence'}.")
+    for ruling in permit(subject.terms, use.use):
+        if ruling.question in _ABOUT_US:
+            yield from _ruling(ruling, use)
+    yield from _unknown_facts(subject)
+
+
+def _ruling(ruling: Ruling, use: OurUse) -> Iterator[Point]:
+    words = _WORDS[ruling.question]
+    if not ruling.asked:
+        yield note(f"Not planned: {words.lower()} would be answered {ruling.outcome}.")
+        return
+    exhibits = tuple(_exhibit(ground) for ground in ruling.grounds[:_SHOWN])
+    for reason in ruling.reasons or (f"{words} is allowed.",):
+        remedy = "" if ruling.outcome == "pass" else _remedy(reason, use)
+        yield Point(outcome=_OUTCOMES[ruling.outcome], reason=reason, remedy=remedy, exhibits=exhibits)
+        exhibits = ()
+
+
+def _remedy(reason: str, use: OurUse) -> str:
+    if "tate " in reason:
+        return f"Fill it in in {use.place}."
+    return "Ask the licensor for a licence of your own, change what you plan, or take another model."
+
+
+def _unknown_facts(subject: Subject) -> Iterator[Point]:
+    terms = subject.terms
+    assert terms is not None
+    for remark in terms.unknowns:
+        # What is not pinned is question 6, what does not come along question 9; permissions name the rest themselves.
+        if remark.rule == "unknown-licence":
+            remedy = f"Find out the licence of {remark.work}."
+            yield unknown(
+                f"{remark.message[0].upper()}{remark.message[1:]}.", Exhibit(place=remark.work), remedy=remedy
+            )
+    for remark in terms.warnings:
+        yield note(f"{remark.message[0].upper()}{remark.message[1:]}.", Exhibit(place=remark.work))
+
+
+def may_we_build(subject: Subject, use: OurUse, now: datetime) -> Iterator[Point]:
+    """Question 8: may we fine-tune, distil, host and redistribute it, and under which name?"""
+    if subject.terms is None:
+        yield _no_terms(subject)
+        return
+    rulings = {ruling.question: ruling for ruling in permit(subject.terms, use.use)}
+    planned = [rulings[name] for name in _PLANS if rulings[name].asked]
+    if not planned:
+        yield not_asked("You plan none of it: no fine-tuning, distilling, hosting or redistribution.")
+    for name in _PLANS:
+        ruling = rulings[name]
+        yield from _ruling(ruling, use)
+        if ruling.asked and _stated(use, name) is None:
+            key = _KEYS[name]
+            text = f"Whether you plan this is not stated: `{key}` in the use file."
+            yield unknown(text, remedy=f"State `{key}` in {use.place}.")
+    yield from _name(subject, use)
+
+
+def _stated(use: OurUse, name: str) -> bool | None:
+    plans: Mapping[str, bool | None] = {
+        "modify": use.use.fine_tunes,
+        "train-on-outputs": use.use.distils,
+        "host": use.use.hosts,
+        "redistribute": use.use.redistributes,
+    }
+    return plans[name]
+
+
+def _name(subject: Subject, use: OurUse) -> Iterator[Point]:
+    assert subject.terms is not None
+    prefix = subject.terms.name_prefix
+    derives = use.use.fine_tunes is not False or use.use.distils is not False
+    if not prefix or not derives or use.use.redistributes is False:
+        return
+    if not use.name_as:
+        remedy = f"State the name as `name_as` in {use.place}."
+        yield unknown(f"The name of a derivative has to begin with {prefix!r}, and yours is not stated.", remedy=remedy)
+    elif not use.name_as.rpartition("/")[2].startswith(prefix):
+        remedy = f"Call it for example {prefix}-{use.name_as.rpartition('/')[2]}."
+        yield failed(f"{use.name_as} does not begin with {prefix!r}, which the licence asks for.", remedy=remedy)
+    else:
+        yield passed(f"{use.name_as} begins with {prefix!r}, as the licence asks.")
+
+
+def what_must_ship(subject: Subject, use: OurUse, now: datetime) -> Iterator[Point]:
+    """Question 9: which notices and badges must ship? `notices` writes them."""
+    if subject.terms is None:
+        yield _no_terms(subject)
+        return
+    for missing in (remark for remark in subject.terms.unknowns if remark.rule == "missing-text"):
+        remedy = f"Get the licence text of {missing.work} from its publisher."
+        reason = f"{missing.message[0].upper()}{missing.message[1:]}."
+        yield unknown(reason, Exhibit(place=missing.work), remedy=remedy)
+    try:
+        files = notices(subject, use)
+    except InputError as error:
+        yield unknown(f"The notices cannot be written: {error.message}.", Exhibit(place=error.place), remedy=error.hint)
+        return
+    names = ", ".join(files)
+    yield passed(f"These go along with it: {names}.", *(Exhibit(place=path) for path in files))
+    for badge in badges_for(subject.terms, use.use):
+        yield note(f"Show prominently: {badge}")
+    for item in duties_for(subject.terms, use.use):
+        if item.duty.kind not in (DutyKind.BADGE,):
+            place = f"{item.licence}, section {item.duty.clause.section}" if item.duty.clause.section else item.licence
+            yield note(f"{item.duty.text}", Exhibit(place=place, text=item.duty.clause.quote))
+
+
+def notices(subject: Subject, use: OurUse) -> Mapping[str, bytes]:
+    """Return the files to ship with the model, or with what is built on it, by path; empty if its terms are not known.
+
+    Raises:
+        InputError: if no text of a licence is there to be shipped.
+    """
+    if subject.terms is None or subject.chain is None:
+        return {}
+    own = next((item.text for item in licence_texts(subject) if "/" not in item.path), None)
+    return papers(
+        subject.terms,
+        subject.chain,
+        subject.registry,
+        model=use.name_as or subject.chain.root,
+        title=subject.record.texts.title if subject.record else "",
+        license_text=own if own and len(subject.terms.licences) == 1 else None,
+    )
+
+
+def _no_terms(subject: Subject) -> Point:
+    return unknown(f"Its terms are not known: {subject.chain_problem}.", remedy="Ask the publisher.")
+
+
+def _exhibit(ground: Ground) -> Exhibit:
+    section = f", section {ground.section}" if ground.section else ""
+    return Exhibit(place=f"{ground.licence}{section} ({ground.work})", text=ground.quote)
