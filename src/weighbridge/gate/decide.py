@@ -231,10 +231,18 @@ def _found(rule: NoFindingsRule | AuditRule, findings: tuple[Finding, ...]) -> A
         rule=rule.text,
         outcome=Outcome.NOT_MET,
         reason=f"{count}: {shown}{f'; and {hidden} more' if hidden > 0 else ''}.",
-        remedy="Withhold what was found with `hold_back` in the plan, or remove it from the internal model, "
-        "and release again.",
+        remedy=" ".join(dict.fromkeys(_REMEDIES.get(finding.probe, _LEFT_IN) for finding in findings)),
         findings=findings,
     )
+
+
+_LEFT_IN = (
+    "Withhold what was found with `hold_back` in the plan, or remove it from the internal model, and release again."
+)
+_REMEDIES = {
+    "terms": "Supply what is missing with the parent (`license`, `license_file`, `notice_file`, `digest`), or correct "
+    "what states another licence.",
+}
 
 
 def _sentence(text: str) -> str:

@@ -18,6 +18,9 @@ WEIGHT_RELATIONS = frozenset({Relation.FINETUNE, Relation.ADAPTER, Relation.QUAN
 
 MAX_WORKS = 10_000
 MAX_EDGES = 50_000
+MAX_LICENCES = 500
+"""Different names of licences in one chain: every rule looks at each of them."""
+
 MAX_REF = 400
 MAX_LICENCE_NAME = 2_000
 MAX_LICENCE_TEXT = 1 << 20
@@ -107,6 +110,8 @@ class Chain:
             if work.ref in refs:
                 raise ChainError(f"the work {work.ref!r} is given twice", place=work.ref)
             refs.add(work.ref)
+        if len({work.license for work in self.works}) > MAX_LICENCES:
+            raise ChainError(f"more than {MAX_LICENCES} different licences are stated", place=self.root)
         for ref, whose in self._named():
             if ref not in refs:
                 raise ChainError(f"{whose} is {ref!r:.400}, which is not among the works", place=f"{ref:.400}")

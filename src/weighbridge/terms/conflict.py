@@ -17,6 +17,7 @@ METRICS = {
 }
 
 _EXEMPTS = re.compile(r"\b(excluding|except|exempt|other than|apart from)\b", re.IGNORECASE)
+_MAX_ADVICE = 500
 _JOINABLE = (frozenset({"GPL-3.0", "AGPL-3.0"}),)
 """Share-alike licences whose texts allow one combined work (section 13 of both)."""
 
@@ -57,9 +58,15 @@ def _loosening(force: Force, bond: Bond, reason: str, clause: Clause) -> Conflic
     where = f" (section {clause.section})" if clause.section else ""
     message = (
         f"{force.chain.root} declares {force.declared.text}, but {second.work} is under {bond.leaf.id}: "
-        f"{reason}{where}. Declare {force.expression}"
+        f"{reason}{where}. Declare {_advice(force)}"
     )
     return Conflict(rule="more-permissive", message=message, first=force.declared_ground(), second=second)
+
+
+def _advice(force: Force) -> str:
+    if len(force.expression) > _MAX_ADVICE:
+        return "every licence that is inherited"
+    return force.expression
 
 
 def _loosened(branch: tuple[Leaf, ...], licence: Licence) -> Iterator[tuple[str, Clause]]:

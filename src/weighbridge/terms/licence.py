@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from weighbridge.errors import InputError
+from weighbridge.terms.expression import parse
 from weighbridge.terms.fact import Licence as Licence
 from weighbridge.terms.registry import OTHER, archived, registry
 
@@ -81,21 +82,38 @@ def check_licence(license_id: str, *, text_supplied: bool, copyright_line: str =
         InputError: if not; the hint says what to do.
     """
     if not _IDENTIFIER.match(license_id):
-        raise InputError(f"{license_id!r} is not a licence identifier", hint=f"For example {', '.join(KNOWN)}.")
+        raise InputError(f"{license_id!r} is not a licence identifier", hint=f"For example {_carried()}.")
     if text_supplied:
         return
+    for name in parts_of(license_id):
+        _check_text(name, copyright_line)
+
+
+def parts_of(license_id: str) -> tuple[str, ...]:
+    """Return the licences that an SPDX expression names; of a single licence that one.
+
+    Raises:
+        InputError: if it is no expression.
+    """
+    if license_id in KNOWN:
+        return (license_id,)
+    leaves = parse(license_id, registry()).leaves
+    return (license_id,) if len(leaves) == 1 else tuple(leaf.id for leaf in leaves)
+
+
+def _check_text(license_id: str, copyright_line: str) -> None:
     licence = KNOWN.get(license_id)
     if licence is None:
         meant = registry().get(license_id)
         advice = f"Did you mean {meant.id}? Otherwise supply" if meant else "Supply"
         raise InputError(
             f"the licence {license_id!r} is not known to this version, and its text is not supplied",
-            hint=f"{advice} the text with `license_file`. Known with their text: {_carried()}.",
+            hint=f"{advice} the text with `license_file`. `weighbridge licence show` lists those that are known.",
         )
     if not licence.text_file:
         raise InputError(
             f"the text of {licence.id} ({licence.name}) does not ship with Weighbridge and must be supplied",
-            hint=f"Put the text in a file and name it with `license_file`. Licences whose text ships: {_carried()}.",
+            hint="Put the text in a file and name it with `license_file`.",
         )
     if licence.needs_copyright and not copyright_line.strip():
         raise InputError(
@@ -105,7 +123,7 @@ def check_licence(license_id: str, *, text_supplied: bool, copyright_line: str =
 
 
 def licence_text(license_id: str, *, copyright_line: str = "") -> str:
-    """Return the text of a licence that ships with Weighbridge, with its copyright line filled in.
+    """Return the text of one licence that ships with Weighbridge, with its copyright line filled in.
 
     Raises:
         InputError: as `check_licence` does.

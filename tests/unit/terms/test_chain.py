@@ -60,6 +60,10 @@ def test_a_diamond_is_no_cycle() -> None:
         ({"edges": (Edge(child="a/root", parent="a/none", relation=Relation.CODE),)}, "the code parent of a/root"),
         ({"edges": (Edge(child="a/none", parent="a/root", relation=Relation.CODE),)}, "the child of a code edge"),
         ({"works": tuple(Work(ref=f"a/{n}") for n in range(MAX_WORKS + 1))}, "more than 10,000 works"),
+        (
+            {"works": (Work(ref="a/root"), *(Work(ref=f"a/{n}", license=f"L-{n}") for n in range(500)))},
+            "more than 500 different licences",
+        ),
     ],
 )
 def test_a_chain_that_names_what_is_not_there_is_refused(change: dict[str, Any], words: str) -> None:

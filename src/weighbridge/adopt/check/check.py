@@ -135,7 +135,9 @@ def check(subject: Subject, use: OurUse, *, now: datetime) -> Report:
     """
     if now.tzinfo is None:
         raise ValueError("`now` must carry its time zone")
-    answers = [_answer(question, ask, subject, use, now) for question, (_, _, _, ask) in zip(QUESTIONS, _ASKED)]
+    answers = [
+        _answer(question, ask, subject, use, now) for question, (_, _, _, ask) in zip(QUESTIONS, _ASKED, strict=False)
+    ]
     waived = tuple(_waived(item, use.waivers, now) for item in answers)
     last = answer(LAST, _open_facts(waived, use.waivers, now))
     return Report(subject=subject, use=use, checked_at=now, answers=(*waived, last))

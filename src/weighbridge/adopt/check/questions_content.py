@@ -71,11 +71,9 @@ def recomputed_openness(subject: Subject) -> Openness:
     """
     if subject.record is not None:
         return openness_of(subject.record, subject.paths, recognised=subject.recognised)
-    chain = subject.chain
-    parents = [
-        {"ref": edge.parent, "relation": str(edge.relation), "license": chain.by_ref()[edge.parent].license}
-        for edge in (chain.edges if chain else ())
-    ]
+    licences = {work.ref: work.license for work in subject.chain.works} if subject.chain else {}
+    edges = subject.chain.edges if subject.chain else ()
+    parents = [{"ref": edge.parent, "relation": str(edge.relation), "license": licences[edge.parent]} for edge in edges]
     results = [Part(kind="evaluation-results", place=CARD_NAME)] if (subject.card or {}).get("model-index") else []
     return openness_of_folder(
         subject.paths,

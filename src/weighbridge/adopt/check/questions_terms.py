@@ -35,19 +35,19 @@ def licences_agree(subject: Subject, use: OurUse, now: datetime) -> Iterator[Poi
         yield note(f"{item.place} states {item.license[:200]}.", Exhibit(place=item.place, text=item.license[:200]))
     found = disagreements(subject.statements, known=subject.registry)
     for clash in found[:_SHOWN]:
-        exhibits = (Exhibit(place=clash.first), Exhibit(place=clash.second))
-        yield failed(f"{clash.message}.", *exhibits, remedy="Ask the publisher which of them holds, in writing.")
+        places = (Exhibit(place=clash.first), Exhibit(place=clash.second))
+        yield failed(f"{clash.message}.", *places, remedy="Ask the publisher which of them holds, in writing.")
     if not subject.statements:
         yield unknown("Nothing states a licence.", remedy="Without a licence nothing is allowed. Ask the publisher.")
     elif not found:
-        places = ", ".join(item.place for item in subject.statements[:_SHOWN])
+        names = ", ".join(item.place for item in subject.statements[:_SHOWN])
         one = len(subject.statements) == 1
-        yield passed(f"Only {places} states a licence." if one else f"They agree: {places}.")
+        yield passed(f"Only {names} states a licence." if one else f"They agree: {names}.")
     yield from _unread(subject)
     for conflict in subject.terms.conflicts if subject.terms else ():
-        exhibits = tuple(_exhibit(ground) for ground in (conflict.first, conflict.second))
+        texts = tuple(_exhibit(ground) for ground in (conflict.first, conflict.second))
         remedy = "The publisher cannot grant more than they hold: the stricter terms bind you. Tell the publisher."
-        yield failed(f"{conflict.message}.", *exhibits, remedy=remedy)
+        yield failed(f"{conflict.message}.", *texts, remedy=remedy)
 
 
 def _unread(subject: Subject) -> Iterator[Point]:
@@ -104,11 +104,9 @@ def _unknown_facts(subject: Subject) -> Iterator[Point]:
         # What is not pinned is question 6, what does not come along question 9; permissions name the rest themselves.
         if remark.rule == "unknown-licence":
             remedy = f"Find out the licence of {remark.work}."
-            yield unknown(
-                f"{remark.message[0].upper()}{remark.message[1:]}.", Exhibit(place=remark.work), remedy=remedy
-            )
+            yield unknown(_sentence(remark.message), Exhibit(place=remark.work), remedy=remedy)
     for remark in terms.warnings:
-        yield note(f"{remark.message[0].upper()}{remark.message[1:]}.", Exhibit(place=remark.work))
+        yield note(_sentence(remark.message), Exhibit(place=remark.work))
 
 
 def may_we_build(subject: Subject, use: OurUse, now: datetime) -> Iterator[Point]:
@@ -163,7 +161,7 @@ def what_must_ship(subject: Subject, use: OurUse, now: datetime) -> Iterator[Poi
         return
     for missing in (remark for remark in subject.terms.unknowns if remark.rule == "missing-text"):
         remedy = f"Get the licence text of {missing.work} from its publisher."
-        reason = f"{missing.message[0].upper()}{missing.message[1:]}."
+        reason = _sentence(missing.message)
         yield unknown(reason, Exhibit(place=missing.work), remedy=remedy)
     try:
         files = notices(subject, use)
@@ -201,6 +199,10 @@ def notices(subject: Subject, use: OurUse) -> Mapping[str, bytes]:
 
 def _no_terms(subject: Subject) -> Point:
     return unknown(f"Its terms are not known: {subject.chain_problem}.", remedy="Ask the publisher.")
+
+
+def _sentence(text: str) -> str:
+    return f"{text[0].upper()}{text[1:]}{'' if text.endswith('.') else '.'}"
 
 
 def _exhibit(ground: Ground) -> Exhibit:

@@ -9,7 +9,7 @@ from weighbridge.checkpoint.walk import open_regular, read_prefix
 from weighbridge.errors import CheckpointError, InputError, PlanError
 from weighbridge.evidence.evaluate.likelihood import MAX_DATA_BYTES, Document, parse_documents
 from weighbridge.shell.plan.model import LikelihoodPlan, Plan, WithheldFiles, WithheldTensors
-from weighbridge.terms.licence import licence_text
+from weighbridge.terms.licence import licence_text, parts_of
 
 MAX_LICENCE_BYTES = 1 << 20
 _PARTS_OF_WORK = ("derived", "evidence", "likelihood", "dossiers")
@@ -27,12 +27,14 @@ def read_documents(probe: LikelihoodPlan) -> tuple[Document, ...]:
 
 
 def read_licence(plan: Plan) -> bytes:
-    """Return the text of the licence: the plan's own file, or the one that ships.
+    """Return the text of the licence: the plan's own file, or the one that ships; nothing for several licences.
 
     Raises:
         InputError: if the file cannot be read, or is no text of the length of a licence.
     """
     path = plan.license_path
+    if path is None and len(parts_of(plan.license)) > 1:
+        return b""
     if path is None:
         return licence_text(plan.license, copyright_line=plan.copyright_line).encode()
     return read_text(path, "the licence", hint="Correct `license_file` in the plan.").encode()

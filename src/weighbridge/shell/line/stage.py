@@ -202,7 +202,7 @@ class Stager:
             title=self.plan.title,
             copyright_line=self.plan.copyright_line,
             changes=tuple(f"{step['step']}: {_words(step)}" for step in record.recipe),
-            license_text=self.terms.licence.decode(),
+            license_text=self.terms.licence or None,
         )
         fields = {str(file.entry.path): file.fields for file in self.published}
         return compose(record, texts, fields=fields)

@@ -30,7 +30,7 @@ class ReleaseTerms:
     Attributes:
         chain: the model and its parents.
         terms: what follows from it.
-        licence: the text of the release's own licence.
+        licence: the text of the release's own licence; empty where it is several.
     """
 
     chain: Chain
@@ -57,7 +57,10 @@ def resolve_terms(plan: Plan) -> ReleaseTerms:
     """
     licence = read_licence(plan)
     own = Work(
-        ref=plan.model, license=plan.license, modalities=plan.modalities, license_text=licence.decode(errors="replace")
+        ref=plan.model,
+        license=plan.license,
+        modalities=plan.modalities,
+        license_text=licence.decode(errors="replace") or None,
     )
     works = (own, *(_work(parent) for parent in plan.parents))
     edges = tuple(Edge(child=p.of or plan.model, parent=p.ref, relation=p.relation) for p in plan.parents)

@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from weighbridge.dossier.disclosure import Component, DataSet, Disclosure, Publisher
+from weighbridge.dossier.duty import known_fields
+from weighbridge.shell.plan.complaint import did_you_mean, shown
 from weighbridge.shell.plan.model import PublishedPart
 from weighbridge.shell.yaml_document import Trail
 
@@ -35,6 +37,12 @@ def read_disclosure(written: Mapping[str, Any], reader: Reader) -> tuple[Disclos
     for number, part in enumerate(published):
         if part.path in targets[:number]:
             reader.refuse(part.trail, f"two parts of the release would be called {part.path!r}")
+    known = known_fields()
+    for name in written.get("statements", {}):
+        if name not in known:
+            message = f"no form has a field {shown(name)}{did_you_mean(name, known)}"
+            hint = "`weighbridge dossier todo` lists the fields that are open."
+            reader.refuse(("statements", name), message, hint=hint, key=True)
     disclosure = Disclosure(
         publisher=Publisher(**written.get("publisher", {})),
         data=data if len(set(names)) == len(names) else (),

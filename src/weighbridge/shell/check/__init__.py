@@ -1,0 +1,1 @@
+"""Gathers what an adoption check looks at: a folder, a hub, an answer from the publisher."""
