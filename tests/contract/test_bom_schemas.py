@@ -3,6 +3,7 @@
 import hashlib
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -184,9 +185,12 @@ def test_an_spdx_document_survives_the_official_bindings_unchanged() -> None:
 
 
 # What classes require in https://github.com/spdx/spdx-spec, 3.0.1/rdf/schema.json, less what the bindings check; and
-# what the AI profile adds to AIPackage in https://github.com/spdx/spdx-3-model, model/AI/Classes/AIPackage.md.
+# what the profiles add to AIPackage and DatasetPackage in https://github.com/spdx/spdx-3-model (AI and Dataset classes).
 REQUIRED = {
-    "dataset_DatasetPackage": ("dataset_datasetType",),
+    "dataset_DatasetPackage": (
+        "dataset_datasetType", "originatedBy", "builtTime", "releaseTime", "software_downloadLocation",
+        "software_primaryPurpose",
+    ),
     "ai_AIPackage": (
         "suppliedBy", "software_downloadLocation", "software_packageVersion", "software_primaryPurpose", "releaseTime",
     ),
@@ -196,15 +200,20 @@ REQUIRED = {
 }  # fmt: skip
 
 
-def test_a_document_that_claims_the_ai_profile_has_what_the_profile_requires() -> None:
+def test_a_document_that_claims_the_ai_and_dataset_profiles_has_what_they_require() -> None:
     from datetime import UTC, datetime
 
     moment = datetime(2026, 11, 20, tzinfo=UTC)
-    document = spdx3_bom(
-        a_rich_record(), released=moment, download_location="https://hub.example/acme", licences=LICENCES
+    record = a_rich_record()
+    whole = tuple(
+        replace(item, originator="Acme", built="2026-01-02", released="2026-02-03", url="https://data.example/set")
+        for item in record.disclosure.data
     )
+    record = replace(record, disclosure=replace(record.disclosure, data=whole))
+    document = spdx3_bom(record, released=moment, download_location="https://hub.example/acme", licences=LICENCES)
     graph = json.loads(document)["@graph"]
-    assert "ai" in next(element for element in graph if element["type"] == "SpdxDocument")["profileConformance"]
+    claimed = next(element for element in graph if element["type"] == "SpdxDocument")["profileConformance"]
+    assert {"ai", "dataset"} <= set(claimed)
     for element in graph:
         assert [name for name in REQUIRED.get(element["type"], ()) if name not in element] == []
     loaded(document)

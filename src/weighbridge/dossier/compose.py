@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
+from weighbridge.dossier.bom_text import decided_at
 from weighbridge.dossier.card import CARD_NAME, model_card
 from weighbridge.dossier.croissant import RecordField, croissant, croissant_name
 from weighbridge.dossier.cyclonedx import CYCLONEDX_NAME, cyclonedx_bom
@@ -36,7 +37,9 @@ def compose(
         TEST_RESULT_NAME: result_line(record),
         MOF_NAME: mof_yaml(record),
         CYCLONEDX_NAME: cyclonedx_bom(record),
-        SPDX3_NAME: spdx3_bom(record),
+        SPDX3_NAME: spdx3_bom(
+            record, released=decided_at(record), download_location=record.disclosure.publisher.downloads
+        ),
         **{croissant_name(s): croissant(record, s, fields=known.get(s.path, ())) for s in record.disclosure.data},
         **duty_files(record),
         **papers,

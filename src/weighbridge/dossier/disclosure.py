@@ -24,6 +24,7 @@ class Publisher:
         website: address of its site.
         contact: for questions about the model.
         security_contact: for reports of incidents and vulnerabilities.
+        downloads: address under which the versions can be had.
     """
 
     name: str = ""
@@ -32,6 +33,7 @@ class Publisher:
     website: str = ""
     contact: str = ""
     security_contact: str = ""
+    downloads: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,6 +47,8 @@ class DataSet:
         license: SPDX expression or name.
         description: what is in it.
         url: where it can be had; empty if nowhere.
+        originator: who made it.
+        built, released: the days on which it was finished and first handed out, ISO 8601.
         path: where it lies in the release; empty if it is not in it.
         sha256: of its bytes or manifest.
         modalities: such as `text`, `image`.
@@ -63,6 +67,9 @@ class DataSet:
     license: str = ""
     description: str = ""
     url: str = ""
+    originator: str = ""
+    built: str = ""
+    released: str = ""
     path: str = ""
     sha256: str = ""
     modalities: tuple[str, ...] = ("text",)

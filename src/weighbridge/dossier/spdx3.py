@@ -6,6 +6,7 @@ conformed to if what it requires is known.
 """
 
 import json
+import re
 import uuid
 from collections.abc import Mapping
 from datetime import datetime
@@ -37,6 +38,7 @@ from weighbridge.terms.registry import Registry, registry
 SPDX3_NAME = "bom.spdx3.json"
 CONTEXT = "https://spdx.org/rdf/3.0.1/spdx-context.jsonld"
 
+_DAY = re.compile(r"\d{4}-(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])\Z", re.ASCII)
 _DATA_TYPES = ("audio", "image", "text", "video")
 _TRAINING_ROLES = ("training", "fine-tuning", "calibration")
 
@@ -83,7 +85,9 @@ def spdx3_bom(
     graph.declare_licence(model, record.license, relation="hasDeclaredLicense")
     graph.declare_licence(model, concluded_expression(record), relation="hasConcludedLicense")
     complete = released is not None and bool(web_address(download_location))
-    _document(graph, record, model, profiles=["ai"] if complete else [])
+    data = record.disclosure.data
+    profiles = (["ai"] if complete else []) + (["dataset"] if data and all(map(_is_complete, data)) else [])
+    _document(graph, record, model, profiles=profiles)
     return bom_bytes({"@context": CONTEXT, "@graph": graph.elements})
 
 
@@ -202,8 +206,12 @@ def _data_set(graph: Graph, item: DataSet, name: str) -> str:
         description=item.description,
         comment=comment,
         verifiedUsing=[_hash(item.sha256)] if is_sha256(item.sha256) else None,
+        originatedBy=[graph.agent(item.originator)] if item.originator.strip() else None,
+        builtTime=_day(item.built),
+        releaseTime=_day(item.released),
         software_primaryPurpose="data",
         software_homePage=web_address(item.url),
+        software_downloadLocation=web_address(item.url),
         dataset_datasetType=list(dict.fromkeys(types)) or ["noAssertion"],
         dataset_datasetSize=item.size_bytes if item.size_bytes is not None and item.size_bytes >= 0 else None,
         dataset_dataCollectionProcess=f"{item.origin}{collected}".removeprefix("; "),
@@ -214,9 +222,18 @@ def _data_set(graph: Graph, item: DataSet, name: str) -> str:
     )
 
 
+def _is_complete(item: DataSet) -> bool:
+    """Say whether what the Dataset profile requires of a data set is stated."""
+    return all((item.originator.strip(), _day(item.built), _day(item.released), web_address(item.url)))
+
+
+def _day(text: str) -> str | None:
+    return f"{text}T00:00:00Z" if _DAY.match(text) else None
+
+
 def _works(graph: Graph, record: ReleaseRecord, model: str) -> None:
     """Add the internal model and every parent, each by the relation that its edge states."""
-    # Plain packages: of an AIPackage the AI profile wants to know what is not stated about these.
+    # Plain packages: of AIPackage and DatasetPackage the profiles want to know what is not stated about these.
     source = graph.add(
         "software_Package",
         "source",
@@ -243,8 +260,7 @@ def _work(graph: Graph, parent: Mapping[str, Any], name: str, kind: str) -> str:
         "software_packageVersion": digest,
     }
     if kind in DATA_RELATIONS:
-        extra = {"software_primaryPurpose": "data", "dataset_datasetType": ["noAssertion"]}
-        element = graph.add("dataset_DatasetPackage", name, **common, **extra)
+        element = graph.add("software_Package", name, **common, software_primaryPurpose="data")
     elif kind in CODE_RELATIONS:
         element = graph.add("software_Package", name, **common, software_primaryPurpose="source")
     else:
@@ -254,7 +270,6 @@ def _work(graph: Graph, parent: Mapping[str, Any], name: str, kind: str) -> str:
 
 
 def _document(graph: Graph, record: ReleaseRecord, model: str, *, profiles: list[str]) -> None:
-    # DatasetPackage is used without the Dataset profile, which asks for times and places that nobody states here.
     bom = graph.add(
         "software_Sbom",
         "sbom",

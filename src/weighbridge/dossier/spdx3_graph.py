@@ -62,6 +62,12 @@ class Graph:
         self.elements.append({"type": kind, "spdxId": identifier, "creationInfo": CREATION, **stated})
         return identifier
 
+    def agent(self, name: str) -> str:
+        """Return the identifier of somebody of this name, added when they are first named."""
+        node = f"agent-{sha256_text(name.strip())[:16]}"
+        identifier = f"{self.base}{node}"
+        return identifier if identifier in self._identifiers else self.add("Agent", node, name=name.strip())
+
     def relate(self, start: str, relation: str, ends: Sequence[str], *, completeness: str = "", note: str = "") -> None:
         """Say how `start` relates to `ends`; nothing is said about none."""
         if ends:

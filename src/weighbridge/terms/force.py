@@ -1,6 +1,6 @@
 """Which licences are in force for a model, through which works: what every chain rule looks at."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from weighbridge.errors import InputError
@@ -14,6 +14,7 @@ from weighbridge.terms.terms import ORDER, Ground, strictest_answer
 DERIVATIVE = (Answer.YES, Answer.CONDITIONAL)
 """Answers to "is a model trained on outputs a derivative?" with which the terms are carried on."""
 
+_MAX_NAMED = 3
 _COPYLEFT = (Category.SHARE_ALIKE, Category.COPYLEFT)
 
 
@@ -48,7 +49,7 @@ class Unsettled:
         rule: `unknown-licence` or `unclear-fact`.
         message: what is not known, and what to do.
         licence: as stated.
-        binds: whether every permission is unknown because of it.
+        binds: whether every permission is unknown because of it, and no bond says so.
     """
 
     work: str
@@ -144,7 +145,7 @@ class _Scale:
         declared = self.read(self.stated)
         chosen = _least_restrictive(declared)
         self.parts.append(declared)
-        self._note_unknown(self.chain.root, chosen, binds=True)
+        self._note_unknown(self.chain.root, chosen, binds=False)
         inherited = self._inherited({ref: works[ref].license for ref in self.lineage.weights}, declared, chosen)
         outputs = self._outputs({ref: works[ref].license for ref in self.lineage.teachers}, binds=True)
         distant = self._outputs({ref: works[ref].license for ref in self.lineage.distant}, binds=False)
@@ -176,7 +177,7 @@ class _Scale:
                 self.unsettled.append(_open_choice(ref, expression))
                 continue
             self.parts += [Expression(text=leaf.expression, branches=((leaf,),)) for leaf in branch]
-            self._note_unknown(ref, branch, binds=True)
+            self._note_unknown(ref, branch, binds=False)
             _collect(found, ref, branch)
         return found
 
@@ -205,9 +206,8 @@ class _Scale:
         return next(iter(taken.values())) if len(taken) == 1 else None
 
     def _note_unknown(self, ref: str, branch: Iterable[Leaf], *, binds: bool) -> None:
-        for leaf in branch:
-            if leaf.licence is None:
-                self.unsettled.append(_unknown(ref, leaf, binds=binds))
+        if unknown := [leaf for leaf in branch if leaf.licence is None]:
+            self.unsettled.append(_unknown(ref, unknown, binds=binds))
 
     def _bonds(
         self,
@@ -276,14 +276,14 @@ def _least_restrictive(expression: Expression) -> tuple[Leaf, ...]:
     return min(expression.branches, key=strictness)
 
 
-def _unknown(ref: str, leaf: Leaf, *, binds: bool) -> Unsettled:
-    if leaf.stated:
-        message = f"the licence {leaf.stated!r:.120} of {ref} is not known to this version: read it, and have it added"
+def _unknown(ref: str, leaves: Sequence[Leaf], *, binds: bool) -> Unsettled:
+    named = [f"{leaf.stated!r:.120}" for leaf in leaves if leaf.stated]
+    shown = ", ".join(named[:_MAX_NAMED]) + (f" and {len(named) - _MAX_NAMED} more" if named[_MAX_NAMED:] else "")
+    if named:
+        message = f"the licence {shown} of {ref} is not known to this version: read it, and have it added"
     else:
         message = f"no licence is stated for {ref}: ask its publisher"
-    return Unsettled(
-        work=ref, rule="unknown-licence", message=message, licence=leaf.stated or "not stated", binds=binds
-    )
+    return Unsettled(work=ref, rule="unknown-licence", message=message, licence=shown or "not stated", binds=binds)
 
 
 def _open_choice(ref: str, expression: Expression) -> Unsettled:

@@ -45,7 +45,7 @@ def limit_of(path: str) -> int:
 
 
 def is_bom_name(name: str) -> bool:
-    """Say whether a file is a bill of materials, by its name: `*.cdx.json`, `*.spdx.json`, `bom.json` and their like."""
+    """Say whether a file is a bill of materials, by its name: `*.cdx.json`, `*.spdx.json`, `bom.json` and the like."""
     lower = name.lower()
     ends = (".cdx.json", ".spdx.json", ".spdx3.json", ".bom.json")
     return lower.endswith(ends) or lower in ("bom.json", "sbom.json", "aibom.json", "cyclonedx.json")

@@ -20,19 +20,24 @@ _MAX_SHOWN = 120
 _MAX_RANGE = 100_000
 _LONG_TEXT = 40
 
-_FILTERS = frozenset(
+
+def _words(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
+_FILTERS = _words(
     """abs batch capitalize count d default dictsort e escape first float forceescape groupby indent int items join last
     length list lower map max min reject rejectattr replace reverse round safe select selectattr slice sort string sum
-    title tojson trim truncate unique upper""".split()
+    title tojson trim truncate unique upper"""
 )
-_TESTS = frozenset(
+_TESTS = _words(
     """boolean callable defined divisibleby eq equalto even false filter float ge gt greaterthan in integer iterable le
-    lessthan lower lt mapping ne none number odd sameas sequence string test true undefined upper""".split()
+    lessthan lower lt mapping ne none number odd sameas sequence string test true undefined upper"""
 )
 _CALLS = frozenset({"raise_exception", "strftime_now", "namespace", "range", "dict", "cycler", "joiner", "caller"})
-_METHODS = frozenset(
-    """append capitalize count endswith extend find format_map get index insert items join keys lower lstrip pop replace
-    rfind rsplit rstrip split splitlines startswith strip title update upper values isdigit""".split()
+_METHODS = _words(
+    """append capitalize count endswith extend find get index insert items join keys lower lstrip pop replace
+    rfind rsplit rstrip split splitlines startswith strip title update upper values isdigit"""
 )
 _ADVICE = "Read it, or replace it by a template that you wrote."
 

@@ -17,16 +17,21 @@ from weighbridge.shell.check.capture import Capture, is_licence_name
 from weighbridge.shell.check.chat_template import template_sightings
 from weighbridge.shell.check.hidden_text import hidden_characters
 
+
+def _words(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
 _PICKLES = frozenset((".pt", ".pth", ".ckpt", ".pkl", ".pickle", ".joblib", ".dill", ".mar", ".nemo"))
 _ARCHIVES = frozenset((".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".zst", ".7z", ".rar", ".whl", ".npz"))
 _SCRIPTED = frozenset((".html", ".htm", ".svg", ".pdf", ".js", ".xml", ".ipynb", ".docx", ".xlsx"))
 _GRAPHS = frozenset(
     (".h5", ".hdf5", ".keras", ".pb", ".onnx", ".tflite", ".mlmodel", ".engine", ".plan", ".npy", ".ot")
 )
-_DATA = frozenset(
+_DATA = _words(
     """.safetensors .gguf .json .jsonl .txt .md .rst .yaml .yml .toml .cfg .ini .csv .tsv .jinja .jinja2 .model .spm
     .vocab .bpe .merges .tiktoken .parquet .arrow .png .jpg .jpeg .gif .webp .ico .wav .mp3 .flac .ogg .mp4 .bib .cff
-    .sig .pem .pub .lock .gitattributes .gitignore .spdx""".split()
+    .sig .pem .pub .lock .gitattributes .gitignore .spdx"""
 )
 _SOURCE = frozenset((".py", ".sh", ".bash", ".ps1", ".bat", ".c", ".cpp", ".cu", ".rs", ".go", ".java", ".r", ".pl"))
 _MAGIC: tuple[tuple[bytes, str], ...] = (

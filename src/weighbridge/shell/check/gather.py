@@ -1,0 +1,200 @@
+"""Everything about a model in a folder, gathered in one pass over its bytes."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from weighbridge.adopt.check.answer import Outcome
+from weighbridge.adopt.check.subject import AdapterFacts, BaseFacts, Sighting, Standing, Subject
+from weighbridge.checkpoint.read import read_folder
+from weighbridge.dossier.release import RELEASE_NAME, ReleaseRecord
+from weighbridge.dossier.signature import SIGNATURE_NAME
+from weighbridge.errors import InputError
+from weighbridge.shell.check.found import (
+    CARD_NAME,
+    Weights,
+    folder_name,
+    read_boms,
+    read_card,
+    read_json,
+    read_licences,
+    read_record,
+    read_weights,
+    statements,
+)
+from weighbridge.shell.check.lineage import Lineage, adapter_base, chain_of, modalities
+from weighbridge.shell.check.signed import Pass, TrustedSigner, read_once
+from weighbridge.shell.check.suspicion import folder_sightings
+from weighbridge.terms.agreement import Stated
+from weighbridge.terms.chain import Chain
+from weighbridge.terms.registry import registry
+from weighbridge.terms.resolve import resolve
+
+ADAPTER_CONFIG = "adapter_config.json"
+_UNNAMED = ("", "other", "unknown")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """Where a model lies, and how it was asked for.
+
+    Attributes:
+        folder: its files.
+        reference: what was asked for.
+        name: `owner/name`; empty for a folder that has no other name than its own.
+        revision: commit that it was fetched at; empty if it was not fetched.
+    """
+
+    folder: Path
+    reference: str
+    name: str = ""
+    revision: str = ""
+
+
+AskStanding = Callable[[Sequence[str], str, Chain | None], Standing]
+"""Asks a hub: by the names that a version may have, its digest and its chain."""
+
+
+def gather(
+    place: Place,
+    signers: Sequence[TrustedSigner],
+    *,
+    standing: AskStanding,
+    base: str = "",
+    base_folder: Path | None = None,
+    on_bytes: Callable[[int], None] | None = None,
+    threads: int | None = None,
+) -> Subject:
+    """Return what is found in a folder.
+
+    Args:
+        place: where it lies.
+        signers: whom we trust.
+        standing: see `AskStanding`; called once the digest is known.
+        base: digest of the base for an adapter; empty if it is named by a folder, or not at all.
+        base_folder: folder of that base.
+        on_bytes: told how many more bytes have been read.
+        threads: how many files are read at once; all cores by default.
+
+    Raises:
+        InputError: if the folder cannot be read.
+    """
+    once = read_once(place.folder, signers, on_bytes=on_bytes, threads=threads)
+    files = tuple(str(entry.path) for entry in once.manifest)
+    weights = read_weights(place.folder, files)
+    record, record_problem = read_record(once.capture, files)
+    card, card_problem = read_card(once.capture, files)
+    licences, boms = read_licences(once.capture), read_boms(once.capture, files)
+    stated = tuple(statements(record, card, weights.metadata, licences, boms))
+    declared = _declared(stated)
+    name = place.name or (record.reference if record else folder_name(place.folder))
+    kinds = modalities(weights.config, card or {})
+    headers = tuple(weights.metadata.values())
+    lineage = chain_of(name, declared, record, card or {}, headers, licences, kinds, registry())
+    names = tuple(dict.fromkeys((place.name or name, *((record.reference,) if record else ()))))
+    return _subject(
+        place,
+        once,
+        weights,
+        lineage,
+        Subject(
+            reference=place.reference,
+            name=name,
+            place=str(place.folder),
+            revision=place.revision,
+            manifest=once.manifest,
+            signature=once.signature,
+            standing=standing(names, once.manifest.digest, lineage.chain),
+            registry=registry(),
+            record=record,
+            record_problem=record_problem,
+            card=card,
+            card_problem=card_problem,
+            statements=stated,
+            licence_files=licences,
+            boms=boms,
+            declared=declared,
+            base=_base(base, base_folder),
+        ),
+    )
+
+
+def _subject(place: Place, once: Pass, weights: Weights, lineage: Lineage, begun: Subject) -> Subject:
+    """Add what follows from several of the things that were read."""
+    files = tuple(str(entry.path) for entry in once.manifest)
+    components = begun.record.disclosure.components if begun.record else ()
+    sightings, scanned = folder_sightings(
+        once.capture,
+        files,
+        weights=weights.sound,
+        metadata=weights.metadata,
+        published_code=tuple(item.path for item in components),
+    )
+    if weights.unread:
+        why = f"there are no weights that are read here: {weights.unread}"
+        sightings = (*sightings, Sighting(place="the folder", message=why, outcome=Outcome.UNKNOWN))
+    chain = lineage.chain
+    short = begun.name.rpartition("/")[2]
+    sig = begun.manifest.get(SIGNATURE_NAME)
+    return replace(
+        begun,
+        unsafe=once.unsafe,
+        format=begun.record.format if begun.record else weights.format,
+        family=weights.family,
+        unsound=weights.problems,
+        signed_digest=sig.sha256 if sig else "",
+        chain=chain,
+        chain_problem=lineage.problem,
+        lineage_source=lineage.source,
+        terms=resolve(chain, declared=begun.declared, registry=begun.registry, model_name=short) if chain else None,
+        sightings=sightings,
+        scanned=scanned,
+        adapter=_adapter(once, weights, begun.record, chain),
+    )
+
+
+def _declared(stated: Sequence[Stated]) -> str:
+    """Return the licence that is declared: the first that anything states, a bill of materials excepted."""
+    return next((item.license for item in stated if item.license.lower() not in _UNNAMED), "")
+
+
+def _adapter(once: Pass, weights: Weights, record: ReleaseRecord | None, chain: Chain | None) -> AdapterFacts | None:
+    config = read_json(once.capture, ADAPTER_CONFIG)
+    ref, digest = adapter_base(chain)
+    if config is not None:
+        named = config.get("base_model_name_or_path")
+        ref = ref or (named[:200] if isinstance(named, str) else "")
+        return AdapterFacts(evidence=ADAPTER_CONFIG, base_ref=ref, base_digest=digest)
+    headers: Sequence[Mapping[str, Any]] = tuple(weights.metadata.values())
+    if any(values.get("general.type") == "adapter" for values in headers):
+        return AdapterFacts(evidence="general.type of its GGUF header", base_ref=ref, base_digest=digest)
+    edges = chain.edges if chain else ()
+    if chain and any(e.child == chain.root and e.relation == "adapter" for e in edges):
+        return AdapterFacts(evidence=RELEASE_NAME if record else CARD_NAME, base_ref=ref, base_digest=digest)
+    return None
+
+
+def _base(digest: str, folder: Path | None) -> BaseFacts | None:
+    """Return every digest that a base may be named by: of all files, less its signature, of its payload, of each file."""
+    if digest:
+        return BaseFacts(place="the use file", digests=frozenset({digest}))
+    if folder is None:
+        return None
+    try:
+        manifest = read_folder(folder)
+        digests = {manifest.digest, manifest.without(SIGNATURE_NAME).digest, *(entry.sha256 for entry in manifest)}
+        return BaseFacts(place=str(folder), digests=frozenset(digests | _payload(folder, manifest.get(RELEASE_NAME))))
+    except InputError as error:
+        return BaseFacts(place=str(folder), problem=str(error))
+
+
+def _payload(folder: Path, record: object) -> set[str]:
+    from weighbridge.dossier.release import MAX_RECORD_BYTES, read_release
+
+    if record is None:
+        return set()
+    path = folder / RELEASE_NAME
+    if path.stat().st_size > MAX_RECORD_BYTES:
+        return set()
+    return {read_release(path.read_bytes(), place=str(path)).subject}

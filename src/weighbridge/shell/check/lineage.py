@@ -1,0 +1,188 @@
+"""What a model states that it descends from, as a chain: by its release record, its card, or its header."""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from weighbridge.adopt.check.subject import LicenceFile
+from weighbridge.dossier.release import RELEASE_NAME, ReleaseRecord
+from weighbridge.errors import InputError
+from weighbridge.terms.chain import WEIGHT_RELATIONS, Chain, Edge, Relation, Work
+from weighbridge.terms.registry import Registry
+
+CARD_NAME = "README.md"
+_RELATIONS = {
+    "adapter": Relation.ADAPTER,
+    "merge": Relation.MERGE,
+    "quantized": Relation.QUANTISE,
+    "finetune": Relation.FINETUNE,
+}
+_MAX_STATED = 200
+_PICTURES, _SOUNDS, _FILMS = ("vision_config", "image_token_id"), ("audio_config",), ("video_token_id",)
+_PIPELINES: Mapping[str, tuple[str, ...]] = {
+    "image-text-to-text": ("text", "image"),
+    "visual-question-answering": ("text", "image"),
+    "image-to-text": ("text", "image"),
+    "text-to-image": ("text", "image"),
+    "audio-text-to-text": ("text", "audio"),
+    "automatic-speech-recognition": ("text", "audio"),
+    "text-to-speech": ("text", "audio"),
+    "video-text-to-text": ("text", "video"),
+    "any-to-any": ("text", "image", "audio", "video"),
+    "text-to-video": ("text", "video"),
+    "text-to-3d": ("text", "image"),
+    "image-to-3d": ("text", "image"),
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lineage:
+    """The chain, and what stated it; `chain` is None if that is no chain, and `problem` says why."""
+
+    chain: Chain | None
+    source: str
+    problem: str = ""
+
+
+def modalities(config: Mapping[str, Any], card: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return what a model takes or gives, as its configuration and card show it; text for one that shows nothing."""
+    found = {"text"}
+    for keys, modality in ((_PICTURES, "image"), (_SOUNDS, "audio"), (_FILMS, "video")):
+        if any(key in config for key in keys):
+            found.add(modality)
+    pipeline = card.get("pipeline_tag")
+    found.update(_PIPELINES.get(pipeline, ()) if isinstance(pipeline, str) else ())
+    return tuple(sorted(found))
+
+
+def chain_of(
+    name: str,
+    declared: str,
+    record: ReleaseRecord | None,
+    card: Mapping[str, Any],
+    headers: Sequence[Mapping[str, Any]],
+    texts: Sequence[LicenceFile],
+    kinds: tuple[str, ...],
+    known: Registry,
+) -> Lineage:
+    """Return the chain of the model `name`.
+
+    Args:
+        name: its `owner/name`.
+        declared: the licence that it declares.
+        record: its release record; counts before the card.
+        card: metadata of its card.
+        headers: key-values of its weight files.
+        texts: licence files that came along.
+        kinds: its modalities.
+        known: the licences that are known.
+    """
+    own = next((item.text for item in texts if "/" not in item.path and not item.notice), None)
+    notice = next((item.text for item in texts if "/" not in item.path and item.notice), "")
+    try:
+        if record is not None:
+            works, edges = _from_record(record, name, texts, kinds, known)
+            source = RELEASE_NAME
+        else:
+            works, edges = _from_card(name, card, headers, kinds)
+            source = CARD_NAME if card.get("base_model") or card.get("datasets") else "its header" if works else ""
+        root = Work(ref=name, license=declared, modalities=kinds, license_text=own, notice=notice)
+        return Lineage(chain=Chain(root=name, works=(root, *works), edges=edges), source=source)
+    except InputError as error:
+        return Lineage(chain=None, source=RELEASE_NAME if record else CARD_NAME, problem=error.message)
+
+
+def _from_record(
+    record: ReleaseRecord, name: str, texts: Sequence[LicenceFile], kinds: tuple[str, ...], known: Registry
+) -> tuple[tuple[Work, ...], tuple[Edge, ...]]:
+    works, edges = [], []
+    for parent in record.parents:
+        ref, licence = str(parent["ref"]), str(parent.get("license") or "")
+        relation = _relation(str(parent.get("relation") or ""), ref)
+        child = str(parent.get("of") or name)
+        child = name if child in (record.model, record.reference) else child
+        same = relation is Relation.QUANTISE and child == name
+        works.append(
+            Work(
+                ref=ref,
+                license=licence,
+                digest=str(parent.get("digest") or ""),
+                modalities=kinds if same else ("text",),
+                license_text=_text_of(licence, texts, known),
+            )
+        )
+        edges.append(Edge(child=child, parent=ref, relation=relation))
+    return tuple(works), tuple(edges)
+
+
+def _relation(text: str, ref: str) -> Relation:
+    try:
+        return Relation(text)
+    except ValueError:
+        raise InputError(
+            f"how it descends from {ref[:200]!r} is stated as {text[:40]!r}, which is no relation"
+        ) from None
+
+
+def _text_of(licence: str, texts: Sequence[LicenceFile], known: Registry) -> str | None:
+    """Return the text that came along for a parent's licence: recognised as it, or filed under its name."""
+    meant = known.get(licence)
+    for item in texts:
+        if item.notice:
+            continue
+        names = {item.recognition.licence_id, *item.recognition.candidates}
+        if meant is not None and meant.id in names:
+            return item.text
+        stem = item.path.rpartition("/")[2].removesuffix(".txt").lower()
+        if item.path.startswith("THIRD_PARTY/") and meant and stem in (meant.id.lower(), meant.expression.lower()):
+            return item.text
+    return None
+
+
+def _from_card(
+    name: str, card: Mapping[str, Any], headers: Sequence[Mapping[str, Any]], kinds: tuple[str, ...]
+) -> tuple[tuple[Work, ...], tuple[Edge, ...]]:
+    """A card pins nothing, and says nothing about the terms of what it names."""
+    stated = str(card.get("base_model_relation") or "")
+    bases = _names(card.get("base_model")) or tuple(dict.fromkeys(_header_bases(headers)))
+    relation = _RELATIONS.get(stated) or (Relation.MERGE if len(bases) > 1 else Relation.FINETUNE)
+    data = tuple(item for item in _names(card.get("datasets")) if item not in bases)
+    works = [Work(ref=ref, modalities=kinds if relation is Relation.QUANTISE else ("text",)) for ref in bases]
+    works += [Work(ref=ref) for ref in data]
+    edges = [Edge(child=name, parent=ref, relation=relation) for ref in bases]
+    edges += [Edge(child=name, parent=ref, relation=Relation.TRAIN_DATA) for ref in data]
+    return tuple(works), tuple(edges)
+
+
+def _names(value: object) -> tuple[str, ...]:
+    items = value if isinstance(value, list) else [value]
+    names = dict.fromkeys(item.strip() for item in items if isinstance(item, str) and item.strip())
+    if len(names) > _MAX_STATED:
+        raise InputError(f"the card names {len(names):,} works, more than {_MAX_STATED}")
+    return tuple(names)
+
+
+def _header_bases(headers: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    """Yield the base models that a GGUF header names (`general.base_model.N.*`)."""
+    for header in headers:
+        count = header.get("general.base_model.count")
+        for number in range(min(count, 16) if isinstance(count, int) and not isinstance(count, bool) else 0):
+            url = header.get(f"general.base_model.{number}.repo_url")
+            owner = header.get(f"general.base_model.{number}.organization")
+            title = header.get(f"general.base_model.{number}.name")
+            if isinstance(url, str) and (match := re.search(r"/([\w.-]+/[\w.-]+)/?\Z", url)):
+                yield match[1]
+            elif isinstance(title, str) and title.strip():
+                yield f"{owner}/{title}" if isinstance(owner, str) and owner.strip() else title
+
+
+def adapter_base(chain: Chain | None) -> tuple[str, str]:
+    """Return ref and digest of the base that the root is an adapter for; empty texts if it states none."""
+    if chain is None:
+        return "", ""
+    edges = [e for e in chain.edges if e.child == chain.root and e.relation in WEIGHT_RELATIONS]
+    edges.sort(key=lambda edge: edge.relation is not Relation.ADAPTER)
+    if not edges:
+        return "", ""
+    return edges[0].parent, chain.by_ref()[edges[0].parent].digest
