@@ -126,6 +126,39 @@ def test_a_claim_that_is_more_permissive_than_what_is_inherited_fails_the_releas
     ), "refused before anything was derived"
 
 
+@pytest.mark.parametrize(
+    ("parents", "code", "place", "words"),
+    [
+        (
+            "  - {ref: a/b, relation: finetune, license: MIT, of: c/d}\n"
+            "  - {ref: c/d, relation: finetune, license: MIT, of: a/b}\n",
+            2,
+            "release.yaml:5:5",
+            "a cycle: a/b -> c/d -> a/b",
+        ),
+        (
+            "  - {ref: a/b, relation: finetune, license: MIT}\n  - {ref: a/b, relation: merge, license: MIT}\n",
+            2,
+            "release.yaml:6:11",
+            "given twice",
+        ),
+        ("  - {ref: a/b, relation: finetune, license: MIT, of: x/y}\n", 2, "release.yaml:5:54", "no parent"),
+        ("  - {ref: a/b, relation: distil, license: llama3}\n", 1, "release.yaml:5:5", "trained on outputs of a/b"),
+    ],
+)
+def test_a_chain_that_cannot_be_is_refused_at_its_line(
+    plan: Path, run: Run, parents: str, code: int, place: str, words: str
+) -> None:
+    edit(plan, ("license: Apache-2.0\n", f"license: Apache-2.0\nparents:\n{parents}"))
+
+    given, _, err = run("release", plan)
+
+    assert given == code
+    assert place in err
+    assert words in err
+    assert not (plan.parent / "hub").exists()
+
+
 def test_a_required_prefix_that_the_name_lacks_fails_the_release(plan: Path, run: Run) -> None:
     edit(plan, ("license: Apache-2.0\n", f"license: llama3.2\nparents:\n  - {LLAMA}\n"))
 

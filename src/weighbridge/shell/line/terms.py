@@ -11,11 +11,12 @@ from weighbridge.shell.card_reader import card_metadata, stated_licence
 from weighbridge.shell.line.inputs import MAX_LICENCE_BYTES, read_licence, read_text
 from weighbridge.shell.plan.model import ParentPlan, Plan
 from weighbridge.terms.agreement import Stated, disagreements
-from weighbridge.terms.chain import Chain, Edge, Work
+from weighbridge.terms.chain import Chain, ChainError, Edge, Work
 from weighbridge.terms.recognise import recognise
 from weighbridge.terms.registry import registry
 from weighbridge.terms.resolve import Terms, resolve
 
+_DECLARED = "more-permissive"
 PROBE = "terms"
 PROBE_VERSION = "1"
 CARD = "README.md"
@@ -64,11 +65,22 @@ def resolve_terms(plan: Plan) -> ReleaseTerms:
     )
     works = (own, *(_work(parent) for parent in plan.parents))
     edges = tuple(Edge(child=p.of or plan.model, parent=p.ref, relation=p.relation) for p in plan.parents)
-    chain = Chain(root=plan.model, works=works, edges=edges)
+    try:
+        chain = Chain(root=plan.model, works=works, edges=edges)
+    except ChainError as error:
+        raise InputError(error.message, place=_place(plan, error.message), hint=error.hint) from error
     terms = resolve(chain, declared=plan.license, registry=registry(), model_name=plan.model.rpartition("/")[2])
     if terms.conflicts:
-        raise TermsConflictError([conflict.message for conflict in terms.conflicts], place=plan.place("license"))
+        messages = [conflict.message for conflict in terms.conflicts]
+        place = plan.place("license") if terms.conflicts[0].rule == _DECLARED else _place(plan, messages[0])
+        raise TermsConflictError(messages, place=place)
     return ReleaseTerms(chain=chain, terms=terms, licence=licence)
+
+
+def _place(plan: Plan, message: str) -> str:
+    """Return the place of the first parent that a message is about."""
+    about = (number for number, parent in enumerate(plan.parents) if parent.ref in message)
+    return plan.place("parents", next(about, 0))
 
 
 def _work(parent: ParentPlan) -> Work:

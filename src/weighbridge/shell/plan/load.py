@@ -133,7 +133,11 @@ class _Reader:
 
     def _parents(self, written: Any, model: str) -> tuple[ParentPlan, ...]:
         refs = {item["ref"] for item in written}
+        seen: set[str] = set()
         for number, item in enumerate(written):
+            if item["ref"] in seen or item["ref"] == model:
+                self.refuse(("parents", number, "ref"), f"the work {shown(item['ref'])} is given twice")
+            seen.add(item["ref"])
             child = item.get("of", model)
             if child != model and child not in refs:
                 near = did_you_mean(child, sorted(refs))
