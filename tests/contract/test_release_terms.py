@@ -212,6 +212,7 @@ def test_several_licences_go_along_as_an_expression(plan: Path, run: Run) -> Non
     texts = {name for name in files(folder) if name.startswith("THIRD_PARTY/")}
     assert len(texts) >= 2
     assert any("2019 Somebody" in (folder / name).read_text() for name in texts)
+    assert any("2026 Acme Ltd" in (folder / name).read_text() for name in texts)
     assert 'license_name: "Apache-2.0 AND MIT"' in (folder / "README.md").read_text()
 
 
@@ -240,6 +241,8 @@ def test_code_and_data_of_the_plan_are_published_and_counted(plan: Path, run: Ru
     assert code == 0, err
     folder = version(plan)
     assert {"training-code/train/train.py", "data/eval.jsonl", "data/held-out.croissant.json"} <= files(folder)
+    assert {"THIRD_PARTY/MIT.txt", "THIRD_PARTY/CC0-1.0.txt"} <= files(folder)
+    assert "training-code/train: MIT" in (folder / "NOTICE").read_text()
     assert verify_folder(folder, EcKeyVerifier.load(home / "release.pub")).ok
     record = read_release((folder / "release.json").read_bytes(), place="release.json")
     assert record.openness is not None

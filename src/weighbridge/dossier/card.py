@@ -1,11 +1,12 @@
 """The model card: `README.md` with Hugging Face metadata, then prose that says only what was measured."""
 
-import re
 import shlex
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from typing import Any
 
+from weighbridge.dossier.card_papers import LICENCE_PAPERS, data_section, papers_section
+from weighbridge.dossier.card_terms import license_section, openness_section
 from weighbridge.dossier.figure import (
     NOT_MEASURED,
     as_fraction,
@@ -20,15 +21,15 @@ from weighbridge.dossier.figure import (
     recipe_text,
     size_text,
 )
-from weighbridge.dossier.front_matter import front_matter
+from weighbridge.dossier.front_matter import effective_license, front_matter
+from weighbridge.dossier.markdown import escape, paragraphs, table
 from weighbridge.dossier.release import ReleaseRecord
 from weighbridge.evidence.record import Comparison, Measurement
 
+__all__ = ["CARD_NAME", "PUBLIC_KEY_NAME", "Command", "escape", "model_card", "run_commands", "verify_commands"]
+
 CARD_NAME = "README.md"
 PUBLIC_KEY_NAME = "release.pub"
-
-_INLINE = re.compile(r"([\\`*_\[\]<>|~$#])")
-_LINE_START = re.compile(r"^([-+](?=\s|[-+]|$)|=|:|~|\d{1,9}(?=[.)](\s|$)))")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,31 +41,23 @@ class Command:
     text: str
 
 
-def escape(text: str) -> str:
-    """Return `text` as one line of Markdown that shows it as it is, without markup, HTML or tables."""
-    line = " ".join(text.split())
-    line = _INLINE.sub(r"\\\1", line.replace("&", "&amp;")).replace("\\<", "&lt;").replace("\\>", "&gt;")
-    return _LINE_START.sub(lambda match: _escaped_start(match[1]), line)
+def model_card(record: ReleaseRecord, *, papers: Collection[str] = LICENCE_PAPERS) -> str:
+    """Return the card of `record`; the same record and papers give the same text.
 
+    Args:
+        record: everything that is stated about the version.
+        papers: paths of the licence papers that lie beside the card, as `terms.papers` names them.
 
-def _escaped_start(mark: str) -> str:
-    # "1." opens a list; a backslash before a digit is no escape, so the digit becomes a character reference.
-    return "".join(f"&#{ord(char)};" for char in mark) if mark.isdigit() else f"\\{mark}"
-
-
-def _paragraphs(text: str) -> list[str]:
-    return [escape(part) for part in re.split(r"\n\s*\n", text.strip()) if part.strip()]
-
-
-def model_card(record: ReleaseRecord) -> str:
-    """Return the card of `record`; the same record gives the same text."""
+    Raises:
+        InputError: if the record's terms or openness have another shape.
+    """
     texts = record.texts
     blocks: list[str] = [
         f"# {escape(record.version)}",
-        *_paragraphs(texts.summary),
+        *paragraphs(texts.summary),
         _introduction(record),
         "## At a glance",
-        _table(("", ""), _glance(record)),
+        table(("", ""), _glance(record)),
         "## How it was made",
         *_making(record),
         "## What was held back",
@@ -79,14 +72,17 @@ def model_card(record: ReleaseRecord) -> str:
         "if one differs, is missing or was added:",
         *_fences(verify_commands(record)),
         "## Intended use and limitations",
-        *(_paragraphs(texts.intended_use) or ["The publisher states no intended use."]),
-        *(
-            _paragraphs(texts.limitations)
-            or ["The publisher states no limitations; that does not mean there are none."]
-        ),
+        *(paragraphs(texts.intended_use) or ["The publisher states no intended use."]),
+        *(paragraphs(texts.limitations) or ["The publisher states no limitations; that does not mean there are none."]),
         *([f"Contact: {escape(texts.contact)}"] if texts.contact.strip() else []),
         "## Licence",
-        *_license(record),
+        *license_section(record, papers),
+        "## How open it is",
+        *openness_section(record),
+        "## Data",
+        *data_section(record),
+        "## Papers beside this card",
+        papers_section(record, papers),
         f"*Written by Weighbridge {escape(record.weighbridge_version)} from `release.json`, which holds every figure "
         "above with its method, seed and digests.*",
     ]
@@ -119,7 +115,7 @@ def _glance(record: ReleaseRecord) -> list[tuple[str, str]]:
         ("Memory per 1,000 tokens of context", _known(facts.get("cache_bytes_per_1000_tokens"), size_text)),
         ("Peak memory", measurement_text(find(record, "peak_memory"))),
         ("Writing speed", measurement_text(find(record, "decode_speed"))),
-        ("Licence", escape(record.license)),
+        ("Licence", escape(effective_license(record))),
         ("Gate", _gate(record)),
         ("Digest", f"`{record.subject}`"),
     ]
@@ -171,7 +167,7 @@ def _held_back(record: ReleaseRecord) -> list[str]:
             (escape(part.description), part.kind, number_text(part.count), size_text(part.size_bytes))
             for part in summary.parts
         ]
-        blocks.append(_table(("What", "Kind", "How many", "Size"), rows))
+        blocks.append(table(("What", "Kind", "How many", "Size"), rows))
     if summary.left_out_files:
         files = "1 further file" if summary.left_out_files == 1 else f"{summary.left_out_files} further files"
         blocks.append(f"{files} of the internal model that no version needs stayed behind.")
@@ -206,7 +202,7 @@ def _quality(record: ReleaseRecord) -> list[str]:
     blocks = ["\n".join(f"- {sentence}" for sentence in sentences)]
     if record.measurements:
         rows = [_measurement_row(item) for item in record.measurements]
-        blocks.append(_table(("Measure", "Against", "Value", "Rests on", "Probe"), rows))
+        blocks.append(table(("Measure", "Against", "Value", "Rests on", "Probe"), rows))
     else:
         blocks.append("No measurement of this version exists.")
     return blocks
@@ -294,17 +290,3 @@ def verify_commands(record: ReleaseRecord, *, folder: str = "") -> tuple[Command
 def _fences(commands: Iterable[Command]) -> list[str]:
     blocks = [f"{command.title}:\n\n```{command.language}\n{command.text}\n```" for command in commands]
     return blocks or [f"No tool is known here that runs this format: {NOT_MEASURED}."]
-
-
-def _license(record: ReleaseRecord) -> list[str]:
-    blocks = [f"{escape(record.license)}: the text is in `LICENSE`, notices are in `NOTICE`."]
-    stated = {str(parent.get("license") or "not stated") for parent in record.parents}
-    if stated - {record.license}:
-        names = ", ".join(escape(name) for name in sorted(stated))
-        blocks.append(f"It descends from models under other terms ({names}), which may add duties.")
-    return blocks
-
-
-def _table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
-    lines = [head, tuple("---" for _ in head), *rows]
-    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)

@@ -1,42 +1,35 @@
 """The metadata block of a model card, in the YAML that the Hugging Face Hub reads.
 
-Format: https://github.com/huggingface/hub-docs/blob/main/modelcard.md. Only a small subset of YAML is written: block
-mappings and lists, numbers, and strings in double quotes.
+Format: https://github.com/huggingface/hub-docs/blob/main/modelcard.md. Only a small subset of YAML is written:
+mappings and lists in block form, short mappings on one line, numbers, and strings in double quotes.
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 from weighbridge.dossier.figure import measure_words
 from weighbridge.dossier.release import ReleaseRecord
 from weighbridge.evidence.record import Measurement
+from weighbridge.terms.papers import LICENSE
+from weighbridge.terms.registry import OTHER, registry
 
 _PLAIN_KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*\Z")
 _WORDS = ("true", "false", "yes", "no", "on", "off", "null", "y", "n")  # what YAML 1.1 takes for no text
 _ESCAPES = {'"': '\\"', "\\": "\\\\", "\n": "\\n", "\t": "\\t", "\r": "\\r"}
-_REPOSITORY = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}\Z", re.ASCII)
+_REPOSITORY = re.compile(r"[A-Za-z0-9_](?:[\w.-]*\w)?/\w(?:[\w.-]*\w)?\Z", re.ASCII)
+_MAX_REPOSITORY = 96
+_DATA_SET_PAGES = ("https://huggingface.co/datasets/", "https://hf.co/datasets/")
+_TRAINING = frozenset({"training", "fine-tuning"})
 
-# The identifiers of https://huggingface.co/docs/hub/repositories-licenses that an SPDX identifier maps to.
-_HUB_LICENSES: Mapping[str, str] = {
+# Identifiers of https://huggingface.co/docs/hub/repositories-licenses for licences that the registry does not have.
+HUB_ONLY: Mapping[str, str] = {
     name.lower(): name.lower()
     for name in (
-        "Apache-2.0", "MIT", "BSD-2-Clause", "BSD-3-Clause", "BSD-3-Clause-Clear", "CC0-1.0", "CC-BY-2.0", "CC-BY-3.0",
-        "CC-BY-4.0", "CC-BY-SA-3.0", "CC-BY-SA-4.0", "CC-BY-NC-2.0", "CC-BY-NC-3.0", "CC-BY-NC-4.0", "CC-BY-ND-4.0",
-        "CC-BY-NC-ND-4.0", "CC-BY-NC-SA-4.0", "CDLA-Permissive-1.0", "CDLA-Permissive-2.0", "CDLA-Sharing-1.0",
-        "AFL-3.0", "Artistic-2.0", "BSL-1.0", "ECL-2.0", "EPL-1.0", "EPL-2.0", "EUPL-1.1", "EUPL-1.2", "ISC", "MPL-2.0",
-        "MS-PL", "NCSA", "OSL-3.0", "PDDL", "PostgreSQL", "OFL-1.1", "Unlicense", "WTFPL", "Zlib", "ODC-By", "ODbL",
-        "llama2", "llama3", "llama3.1", "llama3.2", "llama3.3", "llama4", "gemma", "OpenRAIL", "OpenRAIL++",
-        "BigScience-OpenRAIL-M", "BigScience-BLOOM-RAIL-1.0", "BigCode-OpenRAIL-M", "CreativeML-OpenRAIL-M",
-        "DeepFloyd-IF-License",
+        "AFL-3.0", "Artistic-2.0", "BSD-3-Clause-Clear", "BSL-1.0", "CC-BY-2.0", "CC-BY-NC-2.0", "CC-BY-NC-3.0",
+        "DeepFloyd-IF-License", "ECL-2.0", "EPL-1.0", "EUPL-1.1", "MS-PL", "NCSA", "OFL-1.1", "OpenRAIL", "OSL-3.0",
+        "PostgreSQL", "WTFPL", "Zlib",
     )
-} | {
-    f"{name}-{suffix}": hub
-    for name, hub in (
-        ("gpl-2.0", "gpl-2.0"), ("gpl-3.0", "gpl-3.0"), ("lgpl-2.1", "lgpl-2.1"), ("lgpl-3.0", "lgpl-3.0"),
-        ("agpl-3.0", "agpl-3.0"), ("gfdl-1.3", "gfdl"),
-    )
-    for suffix in ("only", "or-later")
 }  # fmt: skip
 
 _RELATIONS = {
@@ -48,12 +41,13 @@ _RELATIONS = {
     "quantize": "quantized",
     "quantized": "quantized",
 }
+_SHORT = ("task", "args")
 _UNQUANTISED = ("F32", "F16", "BF16")
 
 
 def front_matter(record: ReleaseRecord) -> str:
     """Return the metadata between its two `---` lines."""
-    return "---\n" + "\n".join(yaml_lines(card_metadata(record))) + "\n---\n"
+    return "---\n" + "\n".join(yaml_lines(card_metadata(record), short=_SHORT)) + "\n---\n"
 
 
 def card_metadata(record: ReleaseRecord) -> dict[str, Any]:
@@ -61,13 +55,11 @@ def card_metadata(record: ReleaseRecord) -> dict[str, Any]:
     metadata: dict[str, Any] = {}
     if record.texts.languages:
         metadata["language"] = [language.lower() for language in record.texts.languages]
-    hub_license = _HUB_LICENSES.get(record.license.lower())
-    metadata["license"] = hub_license or "other"
-    if hub_license is None:
-        metadata |= {"license_name": record.license, "license_link": "LICENSE"}
-    bases = [str(parent["ref"]) for parent in record.parents if _REPOSITORY.match(str(parent["ref"]))]
-    if bases:
-        metadata["base_model"] = bases
+    metadata |= _license_fields(record)
+    if data_sets := _data_sets(record):
+        metadata["datasets"] = data_sets
+    if bases := [str(parent["ref"]) for parent in _bases(record) if is_repository(str(parent["ref"]))]:
+        metadata["base_model"] = list(dict.fromkeys(bases))
         if relation := _relation(record):
             metadata["base_model_relation"] = relation
     metadata["library_name"] = {"safetensors": "transformers"}.get(record.format, record.format)
@@ -76,6 +68,47 @@ def card_metadata(record: ReleaseRecord) -> dict[str, Any]:
     if results := _results(record):
         metadata["model-index"] = [{"name": record.version, "results": results}]
     return metadata
+
+
+def effective_license(record: ReleaseRecord) -> str:
+    """Return the licence that `record` is under: what its terms resolved to, else what is declared.
+
+    One licence goes by the id that the registry has for it, several by their SPDX expression.
+    """
+    expression = str((record.terms or {}).get("expression") or record.license)
+    licence = registry().get(expression)
+    return licence.id if licence else expression
+
+
+def _license_fields(record: ReleaseRecord) -> dict[str, str]:
+    name = effective_license(record)
+    licence = registry().get(name)
+    hub = licence.card_id if licence else HUB_ONLY.get(name.lower(), OTHER)
+    # The Hub says `gpl-3.0` whether later versions are allowed or not: a name that reads as another licence is none.
+    same = hub != OTHER and registry().get(hub) is licence
+    return {"license": hub} if same else {"license": OTHER, "license_name": name, "license_link": LICENSE}
+
+
+def is_repository(name: str) -> bool:
+    """Say whether `name` is an `owner/name` of the Hub."""
+    odd = "--" in name or ".." in name or name.endswith(".git")
+    return bool(_REPOSITORY.match(name)) and len(name) <= _MAX_REPOSITORY and not odd
+
+
+def _data_sets(record: ReleaseRecord) -> list[str]:
+    """Return the data sets of the Hub that it was trained on; the Hub asks for no others."""
+    found: dict[str, None] = {}
+    for item in record.disclosure.data:
+        if not _TRAINING.isdisjoint(item.roles):
+            # A name only counts where no address says that it is kept elsewhere.
+            names = [item.url.removeprefix(page).rstrip("/") for page in _DATA_SET_PAGES] if item.url else [item.name]
+            found |= dict.fromkeys(name for name in names if is_repository(name))
+    return list(found)
+
+
+def _bases(record: ReleaseRecord) -> list[Mapping[str, Any]]:
+    """Return the parents whose weights are in the model's own, and not in those of another parent only."""
+    return [p for p in record.parents if not p.get("of") and str(p.get("relation")) in _RELATIONS]
 
 
 def _quantisations(record: ReleaseRecord) -> tuple[str, ...]:
@@ -87,7 +120,7 @@ def _quantisations(record: ReleaseRecord) -> tuple[str, ...]:
 def _relation(record: ReleaseRecord) -> str | None:
     if any(kind.upper() not in _UNQUANTISED for kind in _quantisations(record)):
         return "quantized"
-    stated = {_RELATIONS.get(str(parent.get("relation"))) for parent in record.parents}
+    stated = {_RELATIONS[str(parent["relation"])] for parent in _bases(record)}
     # The Hub takes one relation for all bases: only an unambiguous one is stated.
     return stated.pop() if len(stated) == 1 else None
 
@@ -123,26 +156,39 @@ def _metric(item: Measurement) -> dict[str, Any]:
     return {"type": item.measure, "value": item.value, "name": f"{words}{against}", "args": args}
 
 
-def yaml_lines(data: Mapping[str, Any], indent: int = 0) -> Iterator[str]:
-    """Yield `data` as lines of block YAML; values are texts, numbers, booleans, and mappings and lists of them."""
+def yaml_lines(data: Mapping[str, Any], indent: int = 0, *, short: Collection[str] = ()) -> Iterator[str]:
+    """Yield `data` as lines of block YAML; values are texts, numbers, booleans, and mappings and lists of them.
+
+    Mappings of scalars under a key of `short` stand on one line.
+    """
     pad = " " * indent
     for key, value in data.items():
-        name = key if _PLAIN_KEY.match(key) and key.lower() not in _WORDS else quoted(key)
-        if isinstance(value, Mapping) and value:
+        name = _key(key)
+        if isinstance(value, Mapping) and value and key in short and not any(map(_nests, value.values())):
+            yield f"{pad}{name}: {{{', '.join(f'{_key(k)}: {_scalar(v)}' for k, v in value.items())}}}"
+        elif isinstance(value, Mapping) and value:
             yield f"{pad}{name}:"
-            yield from yaml_lines(value, indent + 2)
+            yield from yaml_lines(value, indent + 2, short=short)
         elif isinstance(value, list) and value:
             yield f"{pad}{name}:"
             for item in value:
-                yield from _list_item(item, indent)
+                yield from _list_item(item, indent, short)
         else:
             yield f"{pad}{name}: {_scalar(value)}"
 
 
-def _list_item(item: Any, indent: int) -> Iterator[str]:
+def _key(key: str) -> str:
+    return key if _PLAIN_KEY.match(key) and key.lower() not in _WORDS else quoted(key)
+
+
+def _nests(value: object) -> bool:
+    return isinstance(value, Mapping | list)
+
+
+def _list_item(item: Any, indent: int, short: Collection[str]) -> Iterator[str]:
     pad = " " * indent
     if isinstance(item, Mapping) and item:
-        first, *rest = yaml_lines(item, indent + 2)
+        first, *rest = yaml_lines(item, indent + 2, short=short)
         yield f"{pad}- {first[indent + 2 :]}"
         yield from rest
     else:

@@ -6,12 +6,13 @@ Texts are kept word for word. Nothing is written here that the terms, the works 
 import hashlib
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from weighbridge.errors import InputError
 from weighbridge.terms.chain import Chain, Work
 from weighbridge.terms.expression import Leaf, parse, unreadable
 from weighbridge.terms.fact import Activity, Duty, DutyKind, Source
+from weighbridge.terms.force import DERIVATIVE
 from weighbridge.terms.licence import Parent, notice
 from weighbridge.terms.lineage import trace
 from weighbridge.terms.registry import Registry, archived
@@ -24,6 +25,7 @@ USE_POLICY = "USE_POLICY"
 
 _COPYRIGHT = "{copyright}"
 _MAX_NAME = 100
+_MAX_HOLDERS = 20
 _RULE = "-" * 78
 
 
@@ -47,6 +49,7 @@ def papers(
     copyright_line: str = "",
     changes: Sequence[str] = (),
     license_text: bytes | str | None = None,
+    beside: Mapping[str, str] | None = None,
 ) -> Mapping[str, bytes]:
     """Return the papers by their path in the release.
 
@@ -59,12 +62,14 @@ def papers(
         copyright_line: year and holder, without the word "Copyright".
         changes: what was done to the files, one sentence each.
         license_text: text of the licence that the publisher declares; the archived one if None.
+        beside: licences of code and data that lie in the release beside the weights, by their path.
 
     Raises:
         InputError: if no text of the licence is there to be shipped.
     """
-    own = _own_text(terms, chain, registry, copyright_line, license_text)
-    texts = tuple(_texts(terms, chain, registry, own))
+    shelf = _Shelf(terms=terms, chain=chain, registry=registry, copyright_line=copyright_line.strip())
+    own = shelf.own(license_text)
+    texts = tuple(shelf.texts(own))
     found: dict[str, bytes] = {}
     if len(terms.licences) == 1 and " OR " not in terms.expression:
         found[LICENSE] = own or next((text.content for text in texts if text.content), b"")
@@ -74,88 +79,125 @@ def papers(
                 place=LICENSE,
                 hint="Put the text in a file and name it with `license_file`.",
             )
-        texts = tuple(_texts(terms, chain, registry, own, besides=found[LICENSE]))
+        texts = tuple(shelf.texts(own, besides=found[LICENSE]))
     else:
         found[LICENSE] = _index(model, terms, texts).encode("utf-8")
     found |= {text.path: text.content for text in texts if text.content}
+    found |= shelf.texts_beside(beside or {}, [text.expression for text in texts])
     policies = dict(_policies(terms, chain, registry))
     found |= policies
-    found[NOTICE] = _notice(terms, chain, model, title, copyright_line, changes, sorted(policies)).encode("utf-8")
+    notice_text = _notice(terms, chain, model, title, copyright_line, changes, sorted(policies))
+    found[NOTICE] = (notice_text + _beside(beside or {})).encode("utf-8")
     return dict(sorted(found.items()))
 
 
-def _own_text(terms: Terms, chain: Chain, registry: Registry, copyright_line: str, given: bytes | str | None) -> bytes:
-    if given is not None:
-        return given.encode("utf-8") if isinstance(given, str) else given
-    root = chain.by_ref()[chain.root]
-    if root.license_text:
-        return root.license_text.encode("utf-8")
-    leaves = _leaves(root.license or terms.expression, registry)
-    text = registry.text(leaves[0].licence) if len(leaves) == 1 and leaves[0].licence else None
-    if text is None:
-        return b""
-    holder = copyright_line.strip() or f"the authors of {chain.root}"
-    return text.replace(_COPYRIGHT, holder).encode("utf-8")
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Shelf:
+    """Finds the texts of the licences in force. `read` remembers what each stated licence names."""
 
+    terms: Terms
+    chain: Chain
+    registry: Registry
+    copyright_line: str
+    read: dict[str, tuple[Leaf, ...]] = field(default_factory=dict)
 
-def _texts(terms: Terms, chain: Chain, registry: Registry, own: bytes, *, besides: bytes = b"") -> Iterator[_Text]:
-    """Yield every text of a licence in force: as it came along with each work, else as it is archived.
+    def leaves(self, work: Work) -> tuple[Leaf, ...]:
+        """Return the licences that `work` states; the root, if it states none, those in force."""
+        return self._read(work.license or (self.terms.expression if work.ref == self.chain.root else ""))
 
-    What says the same as `besides` is left out.
-    """
-    holders = _holders(terms, chain, registry)
-    taken: set[str] = set()
-    declared = chain.by_ref()[chain.root].license
-    if own and len(_leaves(declared, registry)) > 1:
-        yield _Text(
-            path=_path(THIRD_PARTY, declared, own, taken), expression=declared, works=(chain.root,), content=own
+    def _read(self, stated: str) -> tuple[Leaf, ...]:
+        if stated not in self.read:
+            try:
+                self.read[stated] = parse(stated, self.registry).leaves
+            except InputError:
+                self.read[stated] = unreadable(stated).leaves
+        return self.read[stated]
+
+    def own(self, given: bytes | str | None) -> bytes:
+        """Return the text of the licence that the root declares; empty if there is none."""
+        if given is not None:
+            return given.encode("utf-8") if isinstance(given, str) else given
+        root = self.chain.by_ref()[self.chain.root]
+        if root.license_text:
+            return root.license_text.encode("utf-8")
+        leaves = self.leaves(root)
+        return (
+            self.archived(leaves[0], self.copyright_line or f"the authors of {root.ref}") if len(leaves) == 1 else b""
         )
-    for expression, (leaf, works) in sorted(holders.items()):
-        distinct: dict[str, tuple[bytes, list[str]]] = {}
+
+    def archived(self, leaf: Leaf, holder: str) -> bytes:
+        """Return the archived text with `holder` in its copyright line; empty if there is none."""
+        text = self.registry.text(leaf.licence) if leaf.licence else None
+        return text.replace(_COPYRIGHT, holder).encode("utf-8") if text else b""
+
+    def texts(self, own: bytes, *, besides: bytes = b"") -> Iterator[_Text]:
+        """Yield every text of a licence in force: as it came along with each work, else as it is archived.
+
+        What says the same as `besides` is left out.
+        """
+        taken: set[str] = set()
+        root = self.chain.by_ref()[self.chain.root]
+        if own and len(self.leaves(root)) > 1:
+            path = _path(THIRD_PARTY, root.license, own, taken)
+            yield _Text(path=path, expression=root.license, works=(root.ref,), content=own)
+        for expression, (leaf, works) in sorted(self._holders().items()):
+            distinct = self._distinct(leaf, works, own)
+            if len(distinct) > 1:
+                distinct.pop("", None)
+            if besides:
+                distinct.pop(_words(besides), None)
+            for content, refs in distinct.values():
+                path = _path(THIRD_PARTY, expression, content, taken)
+                yield _Text(path=path, expression=expression, works=tuple(refs), content=content)
+
+    def texts_beside(self, licences: Mapping[str, str], shipped: Iterable[str]) -> dict[str, bytes]:
+        """Return the archived texts of code and data that are under other licences than those in force."""
+        known = {leaf.expression: leaf for stated in licences.values() for leaf in self._read(stated)}
+        for expression in (*shipped, self.terms.expression):
+            known.pop(expression, None)
+        holder = self.copyright_line or f"the authors of {self.chain.root}"
+        texts = {f"{THIRD_PARTY}/{_safe(name)}.txt": self.archived(leaf, holder) for name, leaf in known.items()}
+        return {path: text for path, text in texts.items() if text}
+
+    def _holders(self) -> dict[str, tuple[Leaf, list[Work]]]:
+        """Return the works of every licence in force, the root first, then by name."""
+        lineage = trace(self.chain)
+        in_force = frozenset(self.terms.licences)
+        taught = lineage.teachers | lineage.distant
+        found: dict[str, tuple[Leaf, list[Work]]] = {}
+        for work in sorted(self.chain.works, key=lambda work: (work.ref != self.chain.root, work.ref)):
+            for leaf in self.leaves(work):
+                own = work.ref == self.chain.root
+                held = work.ref in lineage.weights or (work.ref in taught and _carries(leaf))
+                if own or (held and leaf.id in in_force):
+                    found.setdefault(leaf.expression, (leaf, []))[1].append(work)
+        return found
+
+    def _distinct(self, leaf: Leaf, works: Iterable[Work], own: bytes) -> dict[str, tuple[bytes, list[str]]]:
+        """Return each text under which any of `works` is, with their refs, by its words."""
+        found: dict[str, tuple[bytes, list[str]]] = {}
+        without: list[str] = []
         for work in works:
-            content = _text_of(work, leaf, registry, own if work.ref == chain.root else b"")
-            distinct.setdefault(_words(content), (content, []))[1].append(work.ref)
-        if len(distinct) > 1:
-            distinct.pop("", None)
-        if besides:
-            distinct.pop(_words(besides), None)
-        for content, refs in distinct.values():
-            path = _path(THIRD_PARTY, expression, content, taken)
-            yield _Text(path=path, expression=expression, works=tuple(refs), content=content)
+            if mine := self._came_along(work, leaf, own):
+                found.setdefault(_words(mine), (mine, []))[1].append(work.ref)
+            else:
+                without.append(work.ref)
+        if without:
+            others = " and others" if without[_MAX_HOLDERS:] else ""
+            content = self.archived(leaf, f"the authors of {', '.join(without[:_MAX_HOLDERS])}{others}")
+            found.setdefault(_words(content), (content, []))[1].extend(without)
+        return found
+
+    def _came_along(self, work: Work, leaf: Leaf, own: bytes) -> bytes:
+        """Return the text that came along with a work under this licence; empty if none did."""
+        alone = len(self.leaves(work)) == 1
+        if work.ref != self.chain.root:
+            return (work.license_text or "").encode("utf-8") if alone else b""
+        return own if alone else self.archived(leaf, self.copyright_line) if self.copyright_line else b""
 
 
-def _holders(terms: Terms, chain: Chain, registry: Registry) -> dict[str, tuple[Leaf, list[Work]]]:
-    """Return the works of every licence in force, the root first, then by name."""
-    lineage = trace(chain)
-    in_force = frozenset(terms.licences)
-    related = {chain.root} | lineage.weights | lineage.teachers | lineage.distant
-    found: dict[str, tuple[Leaf, list[Work]]] = {}
-    for work in sorted(chain.works, key=lambda work: (work.ref != chain.root, work.ref)):
-        if work.ref not in related:
-            continue
-        stated = work.license or (terms.expression if work.ref == chain.root else "")
-        for leaf in _leaves(stated, registry):
-            if leaf.id in in_force or work.ref == chain.root:
-                found.setdefault(leaf.expression, (leaf, []))[1].append(work)
-    return found
-
-
-def _leaves(stated: str, registry: Registry) -> tuple[Leaf, ...]:
-    try:
-        return parse(stated, registry).leaves
-    except InputError:
-        return unreadable(stated).leaves
-
-
-def _text_of(work: Work, leaf: Leaf, registry: Registry, own: bytes) -> bytes:
-    """Return the text under which `work` is; empty if nobody has it."""
-    alone = len(_leaves(work.license, registry)) == 1
-    if alone and own:
-        return own
-    if alone and work.license_text:
-        return work.license_text.encode("utf-8")
-    text = registry.text(leaf.licence) if leaf.licence else None
-    return text.replace(_COPYRIGHT, f"the authors of {work.ref}").encode("utf-8") if text else b""
+def _carries(leaf: Leaf) -> bool:
+    return leaf.licence is not None and leaf.licence.distilled_is_derivative.answer in DERIVATIVE
 
 
 def _words(content: bytes) -> str:
@@ -221,6 +263,13 @@ def _notice(
     came = [(ref, works[ref].notice.strip()) for ref in sorted(kept)]
     blocks += [f"{_RULE}\nNOTICE of {ref}:\n\n{text}" for ref, text in came if text]
     return "\n\n".join(blocks) + "\n"
+
+
+def _beside(licences: Mapping[str, str]) -> str:
+    if not licences:
+        return ""
+    lines = "\n".join(f"  - {path}: {licence or 'licence not stated'}" for path, licence in sorted(licences.items()))
+    return f"\nBeside the weights lie, under licences of their own:\n\n{lines}\n"
 
 
 def _required(terms: Terms) -> Iterator[str]:

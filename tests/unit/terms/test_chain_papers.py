@@ -69,6 +69,19 @@ def test_parents_with_different_texts_each_keep_theirs() -> None:
     assert shipped == set(texts)
 
 
+def test_parents_whose_text_did_not_come_along_are_credited_in_one() -> None:
+    found = ship("MIT", Work(ref="s/a", license="mit"), Work(ref="s/b", license="mit"))
+
+    assert list(found) == ["LICENSE", "NOTICE", "THIRD_PARTY/MIT.txt"]
+    assert "the authors of s/a, s/b" in found["THIRD_PARTY/MIT.txt"]
+
+
+def test_the_licence_of_a_teacher_ships_only_if_it_is_carried_on() -> None:
+    assert "THIRD_PARTY/MIT.txt" not in ship("MIT", Work(ref="t/t", license="mit"), relation=Relation.DISTIL)
+    found = ship("gemma AND MIT", Work(ref="google/gemma", license="gemma"), relation=Relation.DISTIL)
+    assert "google/gemma" in found["LICENSE"]
+
+
 def test_the_same_text_is_not_shipped_twice() -> None:
     text = archived("Apache-2.0")
 

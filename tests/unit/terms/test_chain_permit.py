@@ -125,6 +125,13 @@ def test_a_threshold_of_business_binds_business_only() -> None:
     assert ruling(terms, "commercial", commercial=False, amounts=amounts).outcome == "fail"
 
 
+def test_who_only_gets_it_in_a_product_may_be_exempt_from_a_threshold() -> None:
+    terms = some_terms(thresholds=(a_threshold(exempt="whoever gets it in a product"),))
+
+    assert ruling(terms, amounts={USERS: 200_000_000}, end_user_only=True).outcome == "pass"
+    assert ruling(terms, amounts={USERS: 200_000_000}).outcome == "fail"
+
+
 def test_a_threshold_of_some_activities_leaves_the_others() -> None:
     terms = some_terms(thresholds=(a_threshold(activities=(Activity.HOST,)),))
 

@@ -171,6 +171,21 @@ def test_an_unknown_licence_makes_every_permission_unknown_and_stays_in_the_expr
     assert "unknown-licence" in rules(found.unknowns)
 
 
+def test_a_teacher_under_an_unknown_licence_makes_every_permission_unknown() -> None:
+    found = terms("Free", ("r", "distil", "t", "Nobody"))
+
+    assert {granted.answer for granted in found.permissions.values()} == {Answer.UNKNOWN}
+    assert found.expression == "Free"
+    assert rules(found.unknowns) == {"unknown-licence"}
+
+
+def test_data_under_an_unknown_licence_is_noted_and_takes_nothing_away() -> None:
+    found = terms("Free", ("r", "train-data", "d", "Nobody"))
+
+    assert found.permissions[Activity.USE].answer is Answer.YES
+    assert rules(found.unknowns) == {"unknown-licence"}
+
+
 def test_nothing_stated_is_unknown_too() -> None:
     found = terms("", name="")
 

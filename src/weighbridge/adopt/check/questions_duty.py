@@ -15,7 +15,6 @@ from weighbridge.dossier.duty import (
     Assessment,
     Form,
     exemption_eu,
-    exemption_eu_of,
     provider_by_modification,
 )
 from weighbridge.dossier.duty.field import yes_or_no
@@ -61,11 +60,15 @@ def _exemption(subject: Subject) -> Iterator[Point]:
 
 
 def _assess(subject: Subject, record: ReleaseRecord | None) -> Assessment:
-    if record is not None:
-        return exemption_eu_of(record)
-    known = True if subject.family != "unknown" else None
+    """Assess by the terms that were recomputed here, and not by those that the record states."""
+    statements = record.disclosure.statements if record else Disclosure().statements
+    verdict = record.decision if record else None
     return exemption_eu(
-        subject.terms, Disclosure().statements, weights_public=None, architecture_public=known, usage_public=None
+        subject.terms,
+        statements,
+        weights_public=True if verdict is not None and verdict.passed and verdict.stage == "open" else None,
+        architecture_public=True if subject.family != "unknown" else None,
+        usage_public=True if record is not None and record.texts.intended_use.strip() else None,
     )
 
 

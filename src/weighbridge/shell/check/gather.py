@@ -7,8 +7,10 @@ from typing import Any
 
 from weighbridge.adopt.check.answer import Outcome
 from weighbridge.adopt.check.subject import AdapterFacts, BaseFacts, Sighting, Standing, Subject
+from weighbridge.checkpoint.manifest import Manifest
 from weighbridge.checkpoint.read import read_folder
-from weighbridge.dossier.release import RELEASE_NAME, ReleaseRecord
+from weighbridge.checkpoint.walk import open_inside, read_prefix
+from weighbridge.dossier.release import MAX_RECORD_BYTES, RELEASE_NAME, ReleaseRecord, read_release
 from weighbridge.dossier.signature import SIGNATURE_NAME
 from weighbridge.errors import InputError
 from weighbridge.shell.check.found import (
@@ -176,7 +178,7 @@ def _adapter(once: Pass, weights: Weights, record: ReleaseRecord | None, chain: 
 
 
 def _base(digest: str, folder: Path | None) -> BaseFacts | None:
-    """Return every digest that a base may be named by: of all files, less its signature, of its payload, of each file."""
+    """Return every digest that a base may be named by: of all files, of those signed, of its payload, of each file."""
     if digest:
         return BaseFacts(place="the use file", digests=frozenset({digest}))
     if folder is None:
@@ -184,17 +186,17 @@ def _base(digest: str, folder: Path | None) -> BaseFacts | None:
     try:
         manifest = read_folder(folder)
         digests = {manifest.digest, manifest.without(SIGNATURE_NAME).digest, *(entry.sha256 for entry in manifest)}
-        return BaseFacts(place=str(folder), digests=frozenset(digests | _payload(folder, manifest.get(RELEASE_NAME))))
+        return BaseFacts(place=str(folder), digests=frozenset(digests | _payload(folder, manifest)))
     except InputError as error:
         return BaseFacts(place=str(folder), problem=str(error))
 
 
-def _payload(folder: Path, record: object) -> set[str]:
-    from weighbridge.dossier.release import MAX_RECORD_BYTES, read_release
-
-    if record is None:
+def _payload(folder: Path, manifest: Manifest) -> set[str]:
+    """Return the digest of what a release calls its payload, as the files really are."""
+    if manifest.get(RELEASE_NAME) is None:
         return set()
-    path = folder / RELEASE_NAME
-    if path.stat().st_size > MAX_RECORD_BYTES:
-        return set()
-    return {read_release(path.read_bytes(), place=str(path)).subject}
+    descriptor = open_inside(folder, RELEASE_NAME)
+    with open(descriptor, "rb"):  # noqa: PTH123  # closes what open_inside opened
+        data = read_prefix(descriptor, MAX_RECORD_BYTES + 1, place=RELEASE_NAME)
+    paths = {str(entry.path) for entry in read_release(data, place=RELEASE_NAME).manifest}
+    return {Manifest.of(entry for entry in manifest if str(entry.path) in paths).digest}

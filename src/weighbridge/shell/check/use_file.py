@@ -1,43 +1,26 @@
 """A use file to an `OurUse`: strict, every error at its line and column, and all of them at once."""
 
 import hashlib
-import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time
-from functools import cache
-from importlib import resources
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from weighbridge.adopt.check.answer import Waiver
 from weighbridge.adopt.check.use import OurUse, Required
 from weighbridge.checkpoint.walk import open_regular, read_prefix
-from weighbridge.errors import CheckpointError, InputError
+from weighbridge.errors import CheckpointError
 from weighbridge.gate.policy import rule_from_json
-from weighbridge.shell.plan.complaint import did_you_mean, shown
+from weighbridge.shell.check.use_complaint import MAX_ERRORS, UseFileError, schema_errors, shown
 from weighbridge.shell.yaml_document import MAX_BYTES, Document, Kind, Trail, read_document
 from weighbridge.terms.fact import Metric
 from weighbridge.terms.territory import country
 from weighbridge.terms.use import Use
 
-if TYPE_CHECKING:
-    from jsonschema import Draft202012Validator
-    from jsonschema.exceptions import ValidationError
-
 _DIGEST = re.compile(r"(sha256:)?[0-9a-f]{64}\Z")
-_MAX_ERRORS = 50
-_HINT = "docs/how-to/check-before-you-adopt.md shows a whole use file; leave out what you do not know."
-_TYPES = {
-    "object": "a mapping",
-    "array": "a list",
-    "string": "text",
-    "integer": "a whole number",
-    "number": "a number",
-    "boolean": "true or false",
-}
 _ISO = (
     "AD AE AF AG AI AL AM AO AQ AR AS AT AU AW AX AZ BA BB BD BE BF BG BH BI BJ BL BM BN BO BQ BR BS BT BV BW BY BZ CA "
     "CC CD CF CG CH CI CK CL CM CN CO CR CU CV CW CX CY CZ DE DJ DK DM DO DZ EC EE EG EH ER ES ET FI FJ FK FM FO FR GA "
@@ -51,17 +34,7 @@ _COUNTRIES = frozenset(_ISO.split())
 """ISO 3166-1 alpha-2 (https://www.iso.org/obp/ui/#search): a code that is none would be outside of every limit."""
 
 
-class UseFileError(InputError):
-    """The use file is wrong: the first error in its order; `others` holds the rest. `place` is `file:line:column`."""
-
-    hint = _HINT
-
-    def __init__(self, message: str, *, place: str = "", hint: str = "") -> None:
-        super().__init__(message, place=place, hint=hint)
-        self.others: tuple[UseFileError, ...] = ()
-
-
-_KIND = Kind(noun="a use file", error=UseFileError, hint=_HINT)
+_KIND = Kind(noun="a use file", error=UseFileError, hint=UseFileError.hint)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,13 +68,6 @@ class UseFile:
     adapter_base: Path | None = None
 
 
-def use_schema() -> dict[str, Any]:
-    """Return the published JSON Schema (draft 2020-12) of a use file."""
-    text = resources.files("weighbridge.adopt.check").joinpath("use.schema.json").read_text(encoding="utf-8")
-    schema: dict[str, Any] = json.loads(text)
-    return schema
-
-
 def load_use(path: Path) -> UseFile:
     """Read the use file at `path`.
 
@@ -126,7 +92,7 @@ def read_use(data: bytes, *, path: Path) -> UseFile:
     document = read_document(data, file=str(path), kind=_KIND)
     if document.value is None:
         raise UseFileError("the use file is empty", place=f"{path}:1:1")
-    errors = list(islice(_schema_errors(document), _MAX_ERRORS))
+    errors = list(islice(schema_errors(document), MAX_ERRORS))
     reader = _Reader(document, Path.cwd() / path.parent, errors)
     found = None if errors else reader.read(hashlib.sha256(data).hexdigest())
     if errors or found is None:
@@ -257,62 +223,3 @@ class _Reader:
 
     def refuse(self, trail: Trail, message: str) -> None:
         self.errors.append(UseFileError(message, place=self.document.place(trail)))
-
-
-@cache
-def _validator() -> "Draft202012Validator":
-    from jsonschema import Draft202012Validator
-
-    return Draft202012Validator(use_schema())
-
-
-def _schema_errors(document: Document) -> Iterator[UseFileError]:
-    for error in _validator().iter_errors(document.value):
-        yield from _explain(_nearest(error), document)
-
-
-def _nearest(error: "ValidationError") -> "ValidationError":
-    """Return what a choice of shapes really has against a value of one of them."""
-    if error.validator == "oneOf" and error.context:
-        inner = [e for e in error.context if e.validator not in ("type", "required")]
-        return inner[0] if len(inner) == 1 else error
-    return error
-
-
-def _explain(error: "ValidationError", document: Document) -> Iterator[UseFileError]:
-    trail: Trail = tuple(error.absolute_path)
-    schema: Mapping[str, Any] = error.schema if isinstance(error.schema, Mapping) else {}
-    if error.validator == "additionalProperties" and isinstance(error.instance, Mapping):
-        allowed = schema.get("properties", {})
-        patterns = [re.compile(pattern) for pattern in schema.get("patternProperties", {})]
-        for key in error.instance:
-            if key not in allowed and not any(pattern.search(key) for pattern in patterns):
-                message = f"unknown key {shown(key)}{did_you_mean(key, allowed)}"
-                hint = f"Allowed here: {', '.join(allowed)}{' and months such as 2024-08' if patterns else ''}."
-                yield UseFileError(message, place=document.place((*trail, key), key=True), hint=hint)
-    else:
-        yield UseFileError(_sentence(error, schema, trail), place=document.place(trail))
-
-
-def _sentence(error: "ValidationError", schema: Mapping[str, Any], trail: Trail) -> str:
-    name = next((f"`{item}`" for item in reversed(trail) if isinstance(item, str)), "the use file")
-    limit: Any = error.validator_value
-    value: Any = error.instance
-    match error.validator:
-        case "type":
-            return f"{name} must be {_TYPES[limit]}, not {shown(value)}"
-        case "enum":
-            options = [str(option) for option in limit]
-            return f"{name} must be one of {', '.join(options)}, not {shown(value)}{did_you_mean(value, options)}"
-        case "required" | "dependentRequired":
-            needed = (
-                limit if isinstance(limit, list) else [k for key, more in limit.items() if key in value for k in more]
-            )
-            missing = [key for key in needed if key not in value]
-            return f"{name} lacks {', '.join(f'`{key}`' for key in missing)}"
-        case "minimum" | "maximum":
-            side = "at least" if error.validator == "minimum" else "at most"
-            return f"{name} must be {side} {limit}, not {shown(value)}"
-        case "uniqueItems":
-            return f"{name} holds one entry twice"
-    return f"{name} cannot be {shown(value)}. {schema.get('description', '')}".strip()

@@ -19,6 +19,7 @@ from weighbridge.derive.make import conversion_type
 from weighbridge.derive.recipe import step_key
 from weighbridge.derive.store import DerivationStore, Derived
 from weighbridge.dossier.compose import compose
+from weighbridge.dossier.disclosure import Disclosure
 from weighbridge.dossier.envelope import seal
 from weighbridge.dossier.publisher import publisher_statement
 from weighbridge.dossier.release import ReleaseRecord, Texts
@@ -203,9 +204,17 @@ class Stager:
             copyright_line=self.plan.copyright_line,
             changes=tuple(f"{step['step']}: {_words(step)}" for step in record.recipe),
             license_text=self.terms.licence or None,
+            beside=_licences_beside(self.plan.disclosure),
         )
         fields = {str(file.entry.path): file.fields for file in self.published}
         return compose(record, texts, fields=fields)
+
+
+def _licences_beside(disclosure: Disclosure) -> dict[str, str]:
+    """Return the licences of what lies in the release beside the weights, where it has one of its own."""
+    return {
+        item.path: item.license for item in (*disclosure.data, *disclosure.components) if item.path and item.license
+    }
 
 
 def _refuse_clashes(payload: Manifest, beside: Sequence[FileEntry]) -> None:

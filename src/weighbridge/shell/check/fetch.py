@@ -1,0 +1,113 @@
+"""Fetching a model from a hub that speaks the Hugging Face protocol, with its own client (extra `hub`)."""
+
+import hashlib
+import os
+import re
+import secrets
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+
+from weighbridge.errors import HubError, InputError, MissingExtraError, WorkspaceError
+from weighbridge.hub.blob import hub_errors, make_folder
+from weighbridge.shell.check.gather import Place
+
+_REFERENCE = re.compile(r"(?P<name>[\w.-]{1,96}/[\w.-]{1,96})(@(?P<revision>[\w./-]{1,255}))?\Z", re.ASCII)
+_HINT = "Check the name, and the address in HF_ENDPOINT or --endpoint."
+
+
+def is_reference(text: str) -> bool:
+    """Say whether a text reads `owner/name` or `owner/name@revision`."""
+    return _REFERENCE.match(text) is not None
+
+
+def fetch(reference: str, endpoint: str, cache: Path, environment: Mapping[str, str]) -> Place:
+    """Download a model and return where its files lie: plain files, and no links out of their folder.
+
+    Args:
+        reference: `owner/name`, or `owner/name@revision`.
+        endpoint: address of the hub.
+        cache: folder that keeps what was downloaded, so that a second time downloads only what changed.
+        environment: a token for the hub is only sent where the person's own `HF_ENDPOINT` leads.
+
+    Raises:
+        InputError: if the reference is none.
+        HubError: if the hub does not have it, does not give it, or cannot be reached.
+        MissingExtraError: if the client is not installed.
+    """
+    match = _REFERENCE.match(reference)
+    if match is None:
+        raise InputError(f"{reference!r} is no name on a hub", hint="Give owner/name, or owner/name@revision.")
+    name, revision = match["name"], match["revision"]
+    snapshot = _download(name, revision, endpoint, cache, environment)
+    digest = hashlib.sha256(endpoint.rstrip("/").encode()).hexdigest()[:16]
+    folder = cache / "plain" / digest / name.replace("/", "--") / snapshot.name
+    with hub_errors(cache):
+        _as_plain_files(snapshot, folder)
+    return Place(folder=folder, reference=f"{reference} on {endpoint}", name=name, revision=snapshot.name)
+
+
+def _download(name: str, revision: str | None, endpoint: str, cache: Path, environment: Mapping[str, str]) -> Path:
+    try:
+        from huggingface_hub import snapshot_download
+        from huggingface_hub.errors import (
+            GatedRepoError,
+            HfHubHTTPError,
+            HFValidationError,
+            LocalEntryNotFoundError,
+            RepositoryNotFoundError,
+            RevisionNotFoundError,
+        )
+    except ImportError as error:
+        raise MissingExtraError("huggingface_hub", extra="hub") from error
+    place = f"{endpoint}/{name}"
+    own = environment.get("HF_ENDPOINT", "").rstrip("/") == endpoint.rstrip("/")
+    try:
+        return Path(
+            snapshot_download(
+                name,
+                revision=revision,
+                cache_dir=cache / "hub",
+                endpoint=endpoint.rstrip("/"),
+                library_name="weighbridge",
+                token=None if own else False,
+            )
+        )
+    except GatedRepoError as error:
+        hint = "Agree to its conditions on the hub, and give your token in HF_TOKEN (with HF_ENDPOINT)."
+        raise HubError("the hub does not give it to you: it is gated", place=place, hint=hint) from error
+    except RevisionNotFoundError as error:
+        raise HubError(f"the hub has no revision {revision!r} of it", place=place, hint=_HINT) from error
+    except RepositoryNotFoundError as error:
+        raise HubError("the hub has no such model, or does not show it to you", place=place, hint=_HINT) from error
+    except (HfHubHTTPError, LocalEntryNotFoundError, HFValidationError) as error:
+        raise HubError(f"it cannot be fetched: {_first_line(error)}", place=place, hint=_HINT) from error
+    except ValueError as error:
+        # The client's own words for files that are not what the hub said they are.
+        raise HubError(f"what the hub sends is not sound: {_first_line(error)}", place=place, hint=_HINT) from error
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:300]
+
+
+def _as_plain_files(snapshot: Path, folder: Path) -> None:
+    """Give every file of the client's cache, where it is a link, a place of its own in `folder`; nothing is copied."""
+    if folder.is_dir():
+        shutil.rmtree(folder)
+    make_folder(folder.parent)
+    making = folder.with_name(f".{secrets.token_hex(8)}")
+    making.mkdir()
+    for path in sorted(snapshot.rglob("*")):
+        if path.is_dir():
+            continue
+        target = making / path.relative_to(snapshot)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        real = path.resolve(strict=True)
+        if not real.is_relative_to(snapshot.parents[1].resolve()) or not real.is_file():
+            raise WorkspaceError("a link leads out of the cache", place=str(path), hint="Remove the cache folder.")
+        try:
+            os.link(real, target)
+        except OSError:
+            shutil.copyfile(real, target)
+    making.rename(folder)

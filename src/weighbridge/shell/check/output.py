@@ -1,0 +1,69 @@
+"""What a check writes: the notices to ship, the signed summary, the page."""
+
+from pathlib import Path
+
+from weighbridge.adopt.check.check import Report
+from weighbridge.adopt.check.page import render_report
+from weighbridge.adopt.check.questions_terms import notices
+from weighbridge.adopt.check.summary import summary_statement
+from weighbridge.checkpoint.write import write_bytes
+from weighbridge.dossier.envelope import seal
+from weighbridge.errors import InputError
+from weighbridge.shell.home import load_signer
+
+
+def write_notices(folder: Path, report: Report) -> tuple[Path, ...]:
+    """Write LICENSE, NOTICE and their like into `folder`; return the files.
+
+    Raises:
+        InputError: if the terms are not known, a text is missing, or `folder` holds other files.
+        WorkspaceError: if they cannot be written.
+    """
+    files = notices(report.subject, report.use)
+    if not files:
+        raise InputError("there are no notices to write: the terms of this model are not known", place=str(folder))
+    if folder.exists() and not folder.is_dir():
+        raise InputError("this is no folder", place=str(folder), hint="Name a folder for the notices.")
+    strange = _others(folder, set(files))
+    if strange:
+        hint = "Name a new or empty folder: what lies there would be taken for a notice of this model."
+        raise InputError(f"the folder holds other files, {strange[0]} for example", place=str(folder), hint=hint)
+    for path, data in files.items():
+        target = folder / path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        write_bytes(target, data)
+    return tuple(folder / path for path in files)
+
+
+def _others(folder: Path, own: set[str]) -> list[str]:
+    if not folder.is_dir():
+        return []
+    present = (path.relative_to(folder).as_posix() for path in folder.rglob("*") if not path.is_dir())
+    return sorted(path for path in present if path not in own)
+
+
+def write_summary(path: Path, report: Report, private_key: Path | None) -> Path:
+    """Write the verification summary in a signed envelope (DSSE).
+
+    Raises:
+        InputError: if the key cannot be read.
+        WorkspaceError: if it cannot be written.
+    """
+    signer, _ = load_signer(private_key)
+    _write(path, seal(summary_statement(report, signer), signer))
+    return path
+
+
+def write_page(path: Path, report: Report) -> Path:
+    """Write the report as one HTML file that asks the network for nothing.
+
+    Raises:
+        WorkspaceError: if it cannot be written.
+    """
+    _write(path, render_report(report).encode("utf-8"))
+    return path
+
+
+def _write(path: Path, data: bytes) -> None:
+    path.absolute().parent.mkdir(parents=True, exist_ok=True)
+    write_bytes(path, data)
