@@ -185,7 +185,7 @@ def test_an_spdx_document_survives_the_official_bindings_unchanged() -> None:
 
 
 # What classes require in https://github.com/spdx/spdx-spec, 3.0.1/rdf/schema.json, less what the bindings check; and
-# what the profiles add to AIPackage and DatasetPackage in https://github.com/spdx/spdx-3-model (AI and Dataset classes).
+# what the profiles add to AIPackage and DatasetPackage in https://github.com/spdx/spdx-3-model (AI, Dataset).
 REQUIRED = {
     "dataset_DatasetPackage": (
         "dataset_datasetType", "originatedBy", "builtTime", "releaseTime", "software_downloadLocation",

@@ -1,9 +1,9 @@
 """What a licence says, as values that a program can check. One `Licence` a text; the data lies in `licences/*.toml`.
 
 A fact states what the text says, never more. Where a text is silent, or where only a secondary source was read, the
-answer is `Answer.UNKNOWN`, which nothing downstream takes for a yes. A grant without limit of purpose, as Apache-2.0 and
-MIT make it, is not silent about what may be done with the work; that nothing in it reaches what the work writes is the
-reason that the fact gives. None of this is legal advice; every fact names its clause so that a lawyer can check it.
+answer is `Answer.UNKNOWN`, which nothing downstream takes for a yes. A grant without limit of purpose, as Apache-2.0
+and MIT make it, is not silent about what may be done with the work; that nothing in it reaches what the work writes is
+the reason that the fact gives. None of this is legal advice; every fact names its clause so that a lawyer can check it.
 """
 
 from collections.abc import Mapping

@@ -14,7 +14,7 @@ from weighbridge.checkpoint.write import SafetensorsWriter
 from weighbridge.shell.cli import main
 from weighbridge.shell.cli.main import VERBS
 from weighbridge.shell.home import load_signer
-from weighbridge.shell.signing import EcKeyVerifier, create_key_pair
+from weighbridge.shell.signing import EcKeySigner, EcKeyVerifier, create_key_pair
 from weighbridge.shell.wiring import publisher
 
 Run = Callable[..., tuple[int, str, str]]
@@ -173,6 +173,8 @@ def test_a_public_key_of_somebody_else_beside_the_private_one_is_noticed(tmp_pat
         publisher(None, tmp_path / "mine.pem")
     (tmp_path / "mine.pub").unlink()
     made = publisher(None, tmp_path / "mine.pem")
+    assert made.public_key is not None
+    assert isinstance(made.signer, EcKeySigner)
     assert EcKeyVerifier.load(made.public_key).public_key_pem == made.signer.public_key_pem
 
 

@@ -212,9 +212,9 @@ class Stager:
 
 def _licences_beside(disclosure: Disclosure) -> dict[str, str]:
     """Return the licences of what lies in the release beside the weights, where it has one of its own."""
-    return {
-        item.path: item.license for item in (*disclosure.data, *disclosure.components) if item.path and item.license
-    }
+    data = {item.path: item.license for item in disclosure.data}
+    parts = {item.path: item.license for item in disclosure.components}
+    return {path: licence for path, licence in {**data, **parts}.items() if path and licence}
 
 
 def _refuse_clashes(payload: Manifest, beside: Sequence[FileEntry]) -> None:
