@@ -1,14 +1,17 @@
 """Write the generated pages of docs/reference from the code; `--check` says whether they are up to date."""
 
 import argparse
+import importlib
 import json
 import os
+import pkgutil
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from weighbridge.errors import WeighbridgeError
+import weighbridge
+from weighbridge.errors import InputError, WeighbridgeError
 from weighbridge.gate.stage import TRANSITIONS
 from weighbridge.shell.cli.main import EXIT_CODES, VERBS, build_parser
 from weighbridge.shell.plan import plan_schema
@@ -30,13 +33,21 @@ def pages() -> dict[str, str]:
 
 
 def command_line() -> Iterator[str]:
-    """Yield the page of the command line: `--help` of every verb, word for word."""
+    """Yield the page of the command line: `--help` of every verb and of the verbs below it, word for word."""
     yield from ("# The command line", "", f"{EXIT_CODES[0].upper()}{EXIT_CODES[1:]}.", "")
     parser = build_parser()
     yield from ("```text", parser.format_help().rstrip(), "```", "")
-    [verbs] = [action for action in parser._actions if isinstance(action, argparse._SubParsersAction)]
+    verbs = _below(parser)
     for name in VERBS:
-        yield from (f"## weighbridge {name}", "", "```text", verbs.choices[name].format_help().rstrip(), "```", "")
+        yield from (f"## weighbridge {name}", "", "```text", verbs[name].format_help().rstrip(), "```", "")
+        for action, below in _below(verbs[name]).items():
+            yield from (f"### weighbridge {name} {action}", "", "```text", below.format_help().rstrip(), "```", "")
+
+
+def _below(parser: argparse.ArgumentParser) -> dict[str, argparse.ArgumentParser]:
+    """Return the verbs of a parser, by name in order; none if it has none."""
+    found = (action for action in parser._actions if isinstance(action, argparse._SubParsersAction))
+    return dict(next((action.choices for action in found), {}))
 
 
 def plan() -> Iterator[str]:
@@ -66,9 +77,10 @@ def errors() -> Iterator[str]:
     """Yield the page of the errors: the tree, and what each means."""
     yield from ("# Errors", "", "With `--json` an error is a document with `error`, `message`, `place`, `hint`.", "")
     yield from ("| error | what it means | exit code |", "|---|---|---|")
+    for module in pkgutil.walk_packages(weighbridge.__path__, "weighbridge."):
+        if not module.name.endswith("__main__"):
+            importlib.import_module(module.name)  # an error is known once the module that defines it is
     for error, depth in _tree(WeighbridgeError, 0):
-        from weighbridge.errors import InputError
-
         code = 2 if issubclass(error, InputError) else 1
         indent = "&nbsp;" * 4 * depth
         yield f"| {indent}`{error.__name__}` | {(error.__doc__ or '').strip().splitlines()[0]} | {code} |"
@@ -76,7 +88,7 @@ def errors() -> Iterator[str]:
 
 def _tree(error: type[WeighbridgeError], depth: int) -> Iterator[tuple[type[WeighbridgeError], int]]:
     yield error, depth
-    for child in error.__subclasses__():
+    for child in sorted(error.__subclasses__(), key=lambda child: child.__name__):
         yield from _tree(child, depth + 1)
 
 

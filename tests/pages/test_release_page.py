@@ -15,6 +15,7 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parents[1] / "unit" / "dossier"))
 
 from builders import HOSTILE, a_family, a_record, four_records
+from terms_builders import restricted
 
 from weighbridge.hub.page import VersionView, render_page
 
@@ -37,6 +38,7 @@ addEventListener("load", () => {
       .map((e) => `${e.tagName}.${e.getAttribute("class")}`).slice(0, 9),
     charts: all("svg.chart").filter(visible).length,
     badges: all("table.family .badge").map((e) => e.innerText),
+    terms: all("dl.terms dt").filter(visible).map((e) => e.innerText),
     names: all("table.family tbody th a").map((e) => e.innerText),
     requests: performance.getEntriesByType("resource").map((e) => e.name),
     small: all(".chart text, main p, main td, main dd, main li").filter(visible)
@@ -104,6 +106,16 @@ def html() -> str:
         VersionView(record=a_record("osprey-135m-late", decided=False), published=False),
     )
     return render_page(a_family(title=f"Osprey {HOSTILE}", versions=(*family.versions, *odd)))
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+def test_terms_of_many_limits_fit(tmp_path: Path, width: int) -> None:
+    views = (VersionView(record=restricted()[0], published=True), VersionView(record=a_record(LONG), published=False))
+    report, _ = browse(render_page(a_family(versions=views)), tmp_path, width=width)
+    assert report["over"] == []
+    assert report["scroll"] == width
+    assert report["small"] == 0
+    assert report["terms"] == ["Licence", "Limits", "To show", "Openness"]
 
 
 @pytest.mark.parametrize("width", [390, 820, 1280])

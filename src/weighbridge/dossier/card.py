@@ -1,7 +1,7 @@
 """The model card: `README.md` with Hugging Face metadata, then prose that says only what was measured."""
 
 import shlex
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,14 +22,17 @@ from weighbridge.dossier.figure import (
     size_text,
 )
 from weighbridge.dossier.front_matter import effective_license, front_matter
-from weighbridge.dossier.markdown import escape, paragraphs, table
+from weighbridge.dossier.markdown import bullets, escape, paragraphs, table
 from weighbridge.dossier.release import ReleaseRecord
+from weighbridge.dossier.terms_words import shortened
 from weighbridge.evidence.record import Comparison, Measurement
 
 __all__ = ["CARD_NAME", "PUBLIC_KEY_NAME", "Command", "escape", "model_card", "run_commands", "verify_commands"]
 
 CARD_NAME = "README.md"
 PUBLIC_KEY_NAME = "release.pub"
+
+_MAX_PARENTS = 24
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -148,13 +151,15 @@ def _making(record: ReleaseRecord) -> list[str]:
         steps or "1. no step: the bytes are those of the internal model",
     ]
     if record.parents:
-        lines = [
-            f"- {escape(str(parent['ref']))}: {escape(str(parent.get('relation') or 'relation not stated'))}, "
-            f"licence {escape(str(parent.get('license') or 'not stated'))}"
-            for parent in record.parents
-        ]
-        blocks += ["The family descends from:", "\n".join(lines)]
-    return [*blocks, "`provenance.intoto.jsonl` states the same as an in-toto statement with SLSA provenance."]
+        parents = [_parent(parent) for parent in record.parents]
+        blocks += ["The family descends from:", bullets(shortened(parents, _MAX_PARENTS))]
+    return blocks
+
+
+def _parent(parent: Mapping[str, Any]) -> str:
+    relation, licence = (str(parent.get(key) or "") for key in ("relation", "license"))
+    further = f"; {parent['of']} descends from it" if parent.get("of") else ""
+    return f"{parent['ref']}: {relation or 'relation not stated'}, licence {licence or 'not stated'}{further}"
 
 
 def _held_back(record: ReleaseRecord) -> list[str]:

@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterator, Sequence
 from weighbridge.dossier.croissant import FOLDER, croissant_name
 from weighbridge.dossier.cyclonedx import CYCLONEDX_NAME
 from weighbridge.dossier.disclosure import DataSet
+from weighbridge.dossier.duty import FORMS
 from weighbridge.dossier.figure import number_text, size_text
 from weighbridge.dossier.markdown import escape, table
 from weighbridge.dossier.mof import MOF_NAME
@@ -87,8 +88,6 @@ def _later_papers(record: ReleaseRecord) -> Iterator[tuple[Sequence[str], str]]:
     if cards := [croissant_name(item) for item in record.disclosure.data]:
         few = cards if len(cards) <= _MAX_CARDS else [f"{FOLDER}/*.croissant.json"]
         yield few, f"data card{'s' * (len(cards) != 1)} in Croissant"
-    # The forms write Markdown as a card does and import that from it: imported above, the two would run in a circle.
-    from weighbridge.dossier.duty import FORMS
 
     for folder, group in itertools.groupby(FORMS, key=lambda form: form.path.partition("/")[0]):
         forms = tuple(group)

@@ -31,7 +31,7 @@ def compose(
     """
     known = fields or {}
     return {
-        CARD_NAME: model_card(record).encode(),
+        CARD_NAME: model_card(record, papers=papers).encode(),
         RELEASE_NAME: record.to_bytes(),
         PROVENANCE_NAME: provenance_lines(record),
         TEST_RESULT_NAME: result_line(record),

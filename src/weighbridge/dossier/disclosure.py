@@ -4,8 +4,10 @@ Nothing here was checked by Weighbridge; documents that repeat it say that the p
 """
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
-from typing import Any, Self
+from dataclasses import dataclass, field
+from typing import Any
+
+from weighbridge.terms.json_form import decode, encode
 
 DATA_ROLES = ("training", "fine-tuning", "evaluation", "calibration")
 DATA_ORIGINS = ("public", "licensed", "private", "scraped", "user", "synthetic")
@@ -137,33 +139,18 @@ class Disclosure:
 
     def to_json(self) -> dict[str, Any]:
         """Return a JSON form, `from_json` reads it back."""
-        return {
-            "publisher": asdict(self.publisher),
-            "data": [asdict(item) for item in self.data],
-            "components": [asdict(item) for item in self.components],
-            "statements": dict(self.statements),
-        }
+        form: dict[str, Any] = encode(self)
+        return form
 
     @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> Self:
+    def from_json(cls, data: Mapping[str, Any]) -> "Disclosure":
         """Read the form that `to_json` writes.
 
         Raises:
-            ValueError: if it has another shape.
+            ValueError: if it has another shape, or a value another type.
         """
-        try:
-            sets = ({**item, **{n: tuple(item.get(n, ())) for n in _TUPLES if n in item}} for item in data["data"])
-            return cls(
-                publisher=Publisher(**data["publisher"]),
-                data=tuple(DataSet(**item) for item in sets),
-                components=tuple(Component(**item) for item in data["components"]),
-                statements={str(key): str(value) for key, value in data["statements"].items()},
-            )
-        except (TypeError, KeyError, AttributeError) as error:
-            raise ValueError(f"not a disclosure: {error}") from error
-
-
-_TUPLES = ("roles", "modalities", "languages")
+        disclosure: Disclosure = decode(Disclosure, data, place="disclosure")
+        return disclosure
 
 
 def _one_of(values: tuple[str, ...], allowed: tuple[str, ...], what: str) -> None:

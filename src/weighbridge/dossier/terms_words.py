@@ -90,9 +90,8 @@ def _effect(terms: Terms, item: AppliedThreshold) -> str:
     if fact.effect is Effect.DUTY:
         duties = (x.duty for x in terms.duties if x.licence == item.licence and x.duty.id == fact.duty)
         return next((_lower(_do(duty)) for duty in duties), f"the duty {fact.duty} is added")
-    what = (
-        f"the right to {_listed([QUESTIONS[a] for a in fact.activities])} ends" if fact.activities else "all rights end"
-    )
+    doing = [_DOING[activity] for activity in fact.activities]
+    what = f"the grant ends for {_listed(doing)}" if doing else "all rights end"
     return f"{what} unless {item.steward or 'the licensor'} grants a licence of its own"
 
 
@@ -103,7 +102,7 @@ def territory_sentences(terms: Terms) -> list[str]:
 
 def _territory(item: AppliedTerritory) -> str:
     fact = item.fact
-    places = _listed([_REGIONS.get(region, region) for region in fact.regions])
+    places = region_words(fact.regions)
     kinds = f", for models of {_listed(fact.modalities)}" if fact.modalities else ""
     where = (
         f"No rights for whoever lives, or has its principal place of business, in {places}{kinds}"
@@ -113,6 +112,11 @@ def _territory(item: AppliedTerritory) -> str:
     unsure = "" if item.sure else " Whether that binds this model is not settled."
     exempt = f" Exempt: {fact.exempt}." if fact.exempt else ""
     return f"{where} ({_cite(item.licence, fact.clause.section)}).{exempt}{unsure}"
+
+
+def region_words(regions: Iterable[str]) -> str:
+    """Return what the regions of a limit are called."""
+    return _listed([_REGIONS.get(region, region) for region in regions])
 
 
 def field_sentences(terms: Terms) -> list[str]:

@@ -30,6 +30,7 @@ from weighbridge.evidence.record import Audit, Comparison
 from weighbridge.hub.chart import strip
 from weighbridge.hub.family import Family, VersionView, source_bytes, state
 from weighbridge.hub.family_chart import quality_charts, tick_size
+from weighbridge.hub.family_terms import terms_rows
 
 if TYPE_CHECKING:
     from markupsafe import Markup
@@ -43,6 +44,9 @@ def render_page(family: Family) -> str:
     """Return the HTML of `family`; the same family gives the same bytes.
 
     All text is escaped on output, and a content security policy lets nothing but the page's own script run.
+
+    Raises:
+        InputError: if the terms or the openness of a record have another shape.
     """
     from jinja2 import Environment, PackageLoader, StrictUndefined
     from markupsafe import Markup
@@ -67,6 +71,7 @@ def render_page(family: Family) -> str:
         versions=[_shown(view, index) for index, view in enumerate(family.versions)],
         charts=quality_charts(family),
         methods=_methods(family),
+        terms=terms_rows(family),
     )
 
 

@@ -12,7 +12,7 @@ from enum import StrEnum
 from weighbridge.errors import InputError
 from weighbridge.terms.expression import parse
 from weighbridge.terms.fact import Licence as Licence
-from weighbridge.terms.registry import OTHER, archived, registry
+from weighbridge.terms.registry import archived, registry
 
 _COPYRIGHT = "{copyright}"
 _IDENTIFIER = re.compile(r"[A-Za-z0-9][A-Za-z0-9.+ ()-]{0,199}\Z")
@@ -132,14 +132,6 @@ def licence_text(license_id: str, *, copyright_line: str = "") -> str:
     licence = KNOWN[license_id]
     text = archived(licence.text_file)
     return text.replace(_COPYRIGHT, copyright_line.strip()) if licence.needs_copyright else text
-
-
-def card_fields(license_id: str) -> dict[str, str]:
-    """Return the licence fields of a Hugging Face card: `license`, and name and link where the hub knows none."""
-    licence = KNOWN.get(license_id)
-    if licence is not None and licence.card_id != OTHER:
-        return {"license": licence.card_id}
-    return {"license": OTHER, "license_name": license_id, "license_link": "LICENSE"}
 
 
 def notice(

@@ -29,7 +29,9 @@ from weighbridge.shell.trust.repository import signed_files
 from weighbridge.terms.licence import licence_text
 
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
-TEMPLATE = "{% for message in messages %}<|im_start|>{{ message.role }}\n{{ message['content'] }}<|im_end|>\n{% endfor %}"
+TEMPLATE = (
+    "{% for message in messages %}<|im_start|>{{ message.role }}\n{{ message['content'] }}<|im_end|>\n{% endfor %}"
+)
 STATEMENTS = {
     "eu.general_purpose": "no",
     "us.california": "no",

@@ -7,12 +7,16 @@ import pytest
 import yaml
 from builders import DATA, HOSTILE, a_finding, a_record, a_verdict, an_audit
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
+from huggingface_hub.utils._validators import validate_repo_id
 from hypothesis import given
 from hypothesis import strategies as st
+from terms_builders import LLAMA, resolved
 
 from weighbridge.dossier.card import escape, model_card, run_commands, verify_commands
-from weighbridge.dossier.front_matter import card_metadata, quoted, yaml_lines
+from weighbridge.dossier.disclosure import DataSet, Disclosure
+from weighbridge.dossier.front_matter import HUB_ONLY, card_metadata, is_repository, quoted, yaml_lines
 from weighbridge.dossier.release import HeldBackSummary, ReleaseRecord, Texts
+from weighbridge.terms.registry import registry
 
 
 def parsed(record: ReleaseRecord) -> ModelCardData:
@@ -80,6 +84,106 @@ def test_a_parent_that_is_no_repository_is_no_base_model() -> None:
     assert "evil/model" in model_card(record)
 
 
+def test_a_licence_of_the_registry_goes_by_its_name_on_the_hub_and_reads_back_as_itself() -> None:
+    for licence in registry().all:
+        fields = card_metadata(a_record(license=licence.id))
+        stated = fields["license"] if fields["license"] != "other" else fields["license_name"]
+        assert registry().get(stated) is licence
+        assert (fields["license"] == "other") is ("license_link" in fields)
+    assert parsed(a_record(license="Llama3.2")).license == "llama3.2"
+    assert parsed(a_record(license="GPL-3.0-only")).license == "gpl-3.0"
+    assert parsed(a_record(license="GPL-3.0-or-later")).license_name == "GPL-3.0-or-later"
+    assert parsed(a_record(license="qwen")).license == "other"
+
+
+def test_a_licence_of_the_hub_that_the_registry_lacks_keeps_its_name() -> None:
+    assert parsed(a_record(license="OSL-3.0")).license == "osl-3.0"
+    assert [name for name in HUB_ONLY if registry().get(name)] == [], "one table says what a licence is called"
+
+
+def test_the_licence_in_force_counts_and_not_the_one_declared() -> None:
+    data = parsed(resolved(("base/m", "finetune", "MIT"))[0])
+    assert (data.license, data.license_name, data.license_link) == ("other", "Apache-2.0 AND MIT", "LICENSE")
+    llama = parsed(resolved(LLAMA, license="llama3.2", version="Llama-osprey")[0])
+    assert (llama.license, llama.license_name) == ("llama3.2", None)
+
+
+def a_parent(ref: str, relation: str, **more: str) -> dict[str, str]:
+    return {"ref": ref, "relation": relation, "license": "MIT", **more}
+
+
+def test_only_direct_parents_by_weights_are_base_models() -> None:
+    parents = (
+        a_parent("base/direct", "merge"),
+        a_parent("base/far", "finetune", of="base/direct"),
+        a_parent("base/teacher", "distil"),
+        a_parent("base/data", "train-data"),
+        a_parent("base/code", "code"),
+        {"ref": "base/unsaid"},
+    )
+    record = a_record("osprey-135m", kind="BF16", parents=parents)
+    data = parsed(record)
+    assert (data.base_model, data.get("base_model_relation")) == (["base/direct"], "merge")
+    assert "base_model" not in card_metadata(a_record(parents=parents[1:]))
+
+
+def test_a_parent_of_a_parent_is_told_as_that() -> None:
+    card = model_card(a_record(parents=(a_parent("base/far", "finetune", of="base/direct"),)))
+    assert "- base/far: finetune, licence MIT; base/direct descends from it" in card
+
+
+def test_many_parents_do_not_drown_the_card() -> None:
+    card = model_card(a_record(parents=tuple(a_parent(f"base/m{index}", "merge") for index in range(90))))
+    assert "- base/m23: merge, licence MIT\n- and 66 more, in the release record\n" in card
+
+
+def test_bases_of_several_relations_have_none_in_common() -> None:
+    parents = (a_parent("base/a", "merge"), a_parent("base/b", "finetune"), a_parent("base/a", "adapter"))
+    metadata = card_metadata(a_record("osprey-135m", kind="BF16", parents=parents))
+    assert metadata["base_model"] == ["base/a", "base/b"]
+    assert "base_model_relation" not in metadata
+
+
+def a_data_set(name: str, url: str = "", role: str = "training") -> DataSet:
+    return DataSet(name=name, roles=(role,), url=url)
+
+
+def test_data_sets_are_those_of_the_hub_that_it_was_trained_on() -> None:
+    sets = (
+        a_data_set("acme/corpus"),
+        a_data_set("web text", "https://huggingface.co/datasets/acme/web/"),
+        a_data_set("acme/elsewhere", "https://acme.example/data"),
+        a_data_set("our own texts"),
+        a_data_set("acme/held-out", role="evaluation"),
+        a_data_set("acme/web", role="fine-tuning"),
+    )
+    data = parsed(a_record(disclosure=Disclosure(data=sets)))
+    assert data.datasets == ["acme/corpus", "acme/web"]
+    assert "datasets" not in card_metadata(a_record(disclosure=Disclosure(data=sets[2:5])))
+
+
+NAMES = st.text(alphabet="aZ0_-./ é", max_size=12) | st.from_regex(r"[a-z.-]{1,97}/[a-z.-]{1,97}", fullmatch=True)
+
+
+@given(NAMES)
+def test_what_is_taken_for_a_repository_is_one_for_the_client(name: str) -> None:
+    if is_repository(name):
+        validate_repo_id(name)
+        assert "/" in name
+
+
+@pytest.mark.parametrize("name", ["a/b", "HuggingFaceTB/SmolLM2-135M", "x_1/y.z"])
+def test_an_owner_and_a_name_are_a_repository(name: str) -> None:
+    assert is_repository(name)
+
+
+@pytest.mark.parametrize(
+    "name", ["b", "a/b/c", "a/b\n", "a--b/c", "a/b..c", "a/b.git", "a/-b", "é/b", f"{'a' * 60}/{'b' * 60}"]
+)
+def test_anything_else_is_none(name: str) -> None:
+    assert not is_repository(name)
+
+
 HOSTILE_TEXTS = st.text(min_size=0, max_size=60)
 
 
@@ -104,6 +208,14 @@ VALUES = st.recursive(
 @given(st.dictionaries(st.text(max_size=9), VALUES, min_size=1, max_size=4))
 def test_any_metadata_reads_back_as_it_was(data: dict[str, Any]) -> None:
     assert yaml.safe_load("\n".join(yaml_lines(data))) == data
+    assert yaml.safe_load("\n".join(yaml_lines(data, short=tuple(data)))) == data
+
+
+def test_short_mappings_stand_on_one_line_and_what_nests_does_not() -> None:
+    data = {"args": {"n": 3, "unit": "1"}, "other": {"args": {"deep": [1]}}}
+    lines = list(yaml_lines(data, short=("args",)))
+    assert lines[0] == 'args: {"n": 3, unit: "1"}'
+    assert lines[1:] == ["other:", "  args:", "    deep:", "    - 1"]
 
 
 @given(HOSTILE_TEXTS.filter(lambda text: bool(text.strip())))

@@ -13,6 +13,7 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parents[1] / "dossier"))
 
 from builders import HOSTILE, a_family, a_finding, a_record, an_audit, four_records
+from terms_builders import HUNYUAN, resolved, restricted
 
 from weighbridge.dossier.release import HeldBackSummary, Texts
 from weighbridge.errors import UnsafePathError
@@ -390,3 +391,67 @@ def test_what_else_the_hub_holds_is_linked() -> None:
     page = render_page(family)
     assert '<a href="models/acme/other/README.md">acme/other</a>' in page
     assert "Also in this hub" not in render_page(a_family())
+
+
+def terms_of(*versions: VersionView) -> str:
+    text = Document(render_page(a_family(versions=versions))).text
+    return text.split("What may be done with them, and how open they are")[1].split("Size against quality")[0]
+
+
+def shown(*records: Any) -> str:
+    return terms_of(*(VersionView(record=record, published=True) for record in records))
+
+
+def test_the_terms_of_a_family_are_a_few_lines() -> None:
+    text = shown(restricted()[0])
+    assert "LicenseRef-scancode-llama-3.2-license-2024 AND LicenseRef-scancode-moonshot" in text
+    assert "at most 700,000,000 monthly users of the licensee and its affiliates" in text
+    assert "not for whoever is seated in the European Union (image, audio, video)" in text
+    assert "and 11 more, on the card" in text
+    assert "“Built with Llama” “Kimi K2” above its threshold" in text
+    assert "names of models made from it begin with “Llama”" in text
+    assert "not allowed" not in text
+    assert "at most 100,000,000" not in text, "above it a duty is added, the rights stay"
+
+
+def test_what_is_forbidden_or_unknown_is_the_first_limit() -> None:
+    assert "Limits not allowed: train other models on what it writes" in shown(
+        resolved(HUNYUAN, license="hunyuan-3d")[0]
+    )
+    text = shown(resolved(("base/m", "finetune", "LicenseRef-Acme"))[0])
+    assert "Limits not known whether allowed: use it, use it commercially, change it" in text
+    assert "1 thing not known, on the card" in text
+
+
+def test_terms_without_limits_say_so_and_openness_is_the_recomputed_one() -> None:
+    text = shown(resolved()[0])
+    assert "Licence Apache-2.0 Limits none of use, size or place To show no badge and no name" in text
+    assert "Model Openness Framework: no class Open Source AI Definition 1.0: not met G7 label: none" in text
+
+
+def test_versions_that_differ_are_named_and_those_that_agree_are_not() -> None:
+    one, two = resolved(version="one")[0], resolved(("base/m", "finetune", "MIT"), version="two")[0]
+    text = shown(one, two)
+    assert "one: Apache-2.0 two: Apache-2.0 AND MIT" in text
+    assert "To show no badge and no name Openness" in text
+
+
+def test_versions_of_before_claim_no_terms() -> None:
+    text = shown(a_record())
+    assert "Licence Apache-2.0 as the publisher states it Limits not resolved To show not resolved" in text
+    assert "Openness not computed" in text
+
+
+def test_a_family_of_nothing_has_no_terms_and_no_way_to_them() -> None:
+    html = render_page(a_family(versions=()))
+    assert 'id="terms"' not in html
+    assert "#terms" not in html
+    assert 'href="#terms"' in render_page(a_family())
+
+
+def test_hostile_words_in_terms_stay_words() -> None:
+    record = restricted()[0]
+    terms = {**(record.terms or {}), "badges": [HOSTILE], "name_prefix": HOSTILE, "expression": HOSTILE}
+    html = render_page(a_family(versions=(VersionView(record=replace(record, terms=terms), published=True),)))
+    assert "<script>document" not in html
+    assert html.count("&lt;script&gt;document") >= 3

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from weighbridge.errors import InputError
-from weighbridge.terms.licence import KNOWN, Parent, Relation, card_fields, check_licence, licence_text, notice
+from weighbridge.terms.licence import KNOWN, Parent, Relation, check_licence, licence_text, notice
 
 ROOT = Path(__file__).parents[3]
 WITH_TEXT = [licence.id for licence in KNOWN.values() if licence.text_file]
@@ -59,15 +59,6 @@ def test_a_text_with_a_copyright_line_needs_year_and_holder() -> None:
 def test_what_is_no_identifier_is_refused_even_with_a_text(license_id: str) -> None:
     with pytest.raises(InputError, match="not a licence identifier"):
         check_licence(license_id, text_supplied=True)
-
-
-def test_a_card_names_a_licence_that_the_hub_does_not_know() -> None:
-    assert card_fields("Apache-2.0") == {"license": "apache-2.0"}
-    assert card_fields("OpenMDW-1.1") == {
-        "license": "other",
-        "license_name": "OpenMDW-1.1",
-        "license_link": "LICENSE",
-    }
 
 
 def test_a_notice_names_parents_and_changes_and_claims_nothing() -> None:

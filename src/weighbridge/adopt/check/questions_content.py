@@ -143,7 +143,7 @@ def what_runs(subject: Subject, use: OurUse, now: datetime) -> Iterator[Point]:
         yield Point(
             outcome=item.outcome, reason=f"{item.place}: {item.message}.", remedy=item.remedy, exhibits=(exhibit,)
         )
-    looked = ", ".join(f"{count:,} {what}" for what, count in subject.scanned)
+    looked = ", ".join(f"{count:,} {what}{'s' * (count != 1)}" for what, count in subject.scanned)
     if not any(item.outcome is not None for item in subject.sightings):
         yield passed(f"Nothing in it runs by itself, and every part was understood: {looked}.")
     else:

@@ -141,6 +141,7 @@ def covered(subject: Subject, use: OurUse, now: datetime) -> Iterator[Point]:
     wanted = dict(_documents(subject))
     for what, files in wanted.items():
         yield _is_covered(subject, what, files)
+    yield from _bom_bytes(subject)
     for pattern in use.required.documents:
         found = tuple(path for path in subject.paths if fnmatchcase(path, pattern))
         if not found:
@@ -158,6 +159,19 @@ def _documents(subject: Subject) -> Iterator[tuple[str, tuple[str, ...]]]:
     elif subject.format == "gguf":
         yield "the chat template (inside the GGUF file)", tuple(p for p in subject.paths if p.endswith(".gguf"))
     yield "the bill of materials", tuple(item.path for item in subject.boms)
+
+
+def _bom_bytes(subject: Subject) -> Iterator[Point]:
+    """Compare the hashes in bills of materials with the files of these names."""
+    present = {str(entry.path): entry.sha256 for entry in subject.manifest}
+    for file in subject.boms:
+        for component in file.bom.components if file.bom else ():
+            name = component.name.removeprefix("./")
+            for algorithm, value in component.hashes:
+                if algorithm == "sha256" and name in present and value != present[name]:
+                    exhibit = Exhibit(place=file.path, text=f"{name}: {present[name]}, stated {value[:64]}")
+                    reason = f"The bill of materials {file.path} speaks of other bytes than those of {name}."
+                    yield failed(reason, exhibit, remedy=_GET_AGAIN)
 
 
 def _holds_template(path: str) -> bool:
@@ -216,12 +230,14 @@ def _no_ancestors(subject: Subject) -> Point:
 
 def _unstated_in_bom(subject: Subject, known: set[str]) -> Iterator[Point]:
     short = {name.rpartition("/")[2].lower() for name in known}
+    source = subject.record.source_digest if subject.record else ""
+    digests = {source, *(work.digest for work in subject.chain.works if work.digest)} if subject.chain else {source}
     for file in subject.boms:
         for component in file.bom.ancestors if file.bom else ():
-            if component.name.rpartition("/")[2].rpartition("#")[2].lower() not in short:
-                reason = (
-                    f"The bill of materials names the ancestor {component.name[:200]!r}, which nothing else states."
-                )
+            named = component.name.rpartition("/")[2].rpartition("#")[2].lower() in short
+            pinned = component.version in digests or any(value in digests for _, value in component.hashes)
+            if not (named or pinned):
+                reason = f"The bill of materials names an ancestor that nothing else states: {component.name[:200]!r}."
                 yield unknown(reason, Exhibit(place=file.path), remedy="Ask the publisher which of them is right.")
 
 

@@ -189,7 +189,7 @@ class Subject:
         lineage_source: what states the parents: `release.json`, `README.md` or nothing.
         standing: see `Standing`.
         sightings: see `Sighting`.
-        scanned: (what, how many) was looked at for `sightings`.
+        scanned: (what, how many), such as ("file", 7), was looked at for `sightings`.
         adapter: None if it is none.
         base: the base that we named; None if we named none.
         sample: our own sample; None if we named none.

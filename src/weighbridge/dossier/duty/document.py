@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
 
-from weighbridge.dossier.card import escape
 from weighbridge.dossier.duty.field import Field, FieldAnswer, OpenField, Status, answer
+from weighbridge.dossier.markdown import escape
 from weighbridge.dossier.release import ReleaseRecord
 
 DUTY_SCHEMA = "https://weighbridge.dev/schema/duty/v1"

@@ -85,7 +85,7 @@ def folder_sightings(
         more = f"{len(found) - _MAX_SIGHTINGS} more things were seen than are listed"
         found.sort(key=lambda item: item.outcome is not Outcome.FAIL)
         found = [*found[:_MAX_SIGHTINGS], Sighting(place="the folder", message=more, outcome=Outcome.UNKNOWN)]
-    return tuple(found), (("files", len(names)), ("chat templates", len(templates)))
+    return tuple(found), (("file", len(names)), ("chat template", len(templates)))
 
 
 def _file(path: str, head: bytes, sound: frozenset[str], disclosed: tuple[str, ...]) -> Sighting | None:

@@ -1,29 +1,28 @@
-"""What the schema has against a use file, in words that help, at the line and column where it is."""
+"""What the schema has against a use file, in words that help, at the line and column where it is.
+
+Reads the part of JSON Schema (draft 2020-12) that `use.schema.json` uses. The package `jsonschema` does not say where
+in a choice of shapes a value went wrong, and takes longer to import than a small check takes.
+"""
 
 import difflib
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from functools import cache
 from importlib import resources
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from weighbridge.errors import InputError
 from weighbridge.shell.yaml_document import Document, Trail
 
-if TYPE_CHECKING:
-    from jsonschema import Draft202012Validator
-    from jsonschema.exceptions import ValidationError
-
 MAX_ERRORS = 50
 _HINT = "docs/how-to/check-before-you-adopt.md shows a whole use file; leave out what you do not know."
-_TYPES = {
-    "object": "a mapping",
-    "array": "a list",
-    "string": "text",
-    "integer": "a whole number",
-    "number": "a number",
-    "boolean": "true or false",
+_TYPES: Mapping[str, tuple[tuple[type, ...], str]] = {
+    "object": ((dict,), "a mapping"),
+    "array": ((list,), "a list"),
+    "string": ((str,), "text"),
+    "integer": ((int,), "a whole number"),
+    "number": ((int, float), "a number"),
+    "boolean": ((bool,), "true or false"),
 }
 
 
@@ -44,64 +43,98 @@ def use_schema() -> dict[str, Any]:
     return schema
 
 
-@cache
-def _validator() -> "Draft202012Validator":
-    from jsonschema import Draft202012Validator
-
-    return Draft202012Validator(use_schema())
-
-
 def schema_errors(document: Document) -> Iterator[UseFileError]:
     """Yield everything that the schema has against `document`."""
-    for error in _validator().iter_errors(document.value):
-        yield from _explain(_nearest(error), document)
+    schema = use_schema()
+    return _Checker(document, schema["$defs"]).check(document.value, schema, ())
 
 
-def _nearest(error: "ValidationError") -> "ValidationError":
-    """Return what a choice of shapes really has against a value of one of them."""
-    if error.validator == "oneOf" and error.context:
-        inner = [e for e in error.context if e.validator not in ("type", "required")]
-        return inner[0] if len(inner) == 1 else error
-    return error
+class _Checker:
+    def __init__(self, document: Document, definitions: Mapping[str, Any]) -> None:
+        self.document = document
+        self.definitions = definitions
+
+    def check(self, value: Any, schema: Mapping[str, Any], trail: Trail) -> Iterator[UseFileError]:
+        """Yield what `schema` has against `value`; what is inside a value of the wrong type is not looked at."""
+        if "$ref" in schema:
+            schema = self.definitions[schema["$ref"].rpartition("/")[2]]
+        if "type" in schema and not _is(value, schema["type"]):
+            yield self.wrong(trail, f"must be {_TYPES[schema['type']][1]}, not {shown(value)}")
+            return
+        if isinstance(value, dict):
+            yield from self.mapping(value, schema, trail)
+        elif isinstance(value, list) and "items" in schema:
+            yield from self.listed(value, schema, trail)
+        elif isinstance(value, str):
+            yield from self.text(value, schema, trail)
+        elif "minimum" in schema and isinstance(value, int | float) and value < schema["minimum"]:
+            yield self.wrong(trail, f"must be at least {schema['minimum']}, not {shown(value)}")
+        elif "maximum" in schema and isinstance(value, int | float) and value > schema["maximum"]:
+            yield self.wrong(trail, f"must be at most {schema['maximum']}, not {shown(value)}")
+        yield from self.choice(value, schema, trail)
+
+    def mapping(self, value: Mapping[str, Any], schema: Mapping[str, Any], trail: Trail) -> Iterator[UseFileError]:
+        known, patterns = schema.get("properties", {}), schema.get("patternProperties", {})
+        for key, item in value.items():
+            inner = known.get(key) or next((s for pattern, s in patterns.items() if re.search(pattern, key)), None)
+            if inner is not None:
+                yield from self.check(item, inner, (*trail, key))
+            elif schema.get("additionalProperties") is False:
+                message = f"unknown key {shown(key)}{did_you_mean(key, known)}"
+                hint = f"Allowed here: {', '.join(known)}{' and months such as 2024-08' if patterns else ''}."
+                yield UseFileError(message, place=self.document.place((*trail, key), key=True), hint=hint)
+        needed = [*schema.get("required", ())]
+        for key, others in schema.get("dependentRequired", {}).items():
+            needed += others if key in value else ()
+        if missing := [key for key in dict.fromkeys(needed) if key not in value]:
+            yield self.wrong(trail, f"lacks {', '.join(f'`{key}`' for key in missing)}")
+        if len(value) < schema.get("minProperties", 0):
+            yield self.wrong(trail, "is empty")
+
+    def listed(self, value: list[Any], schema: Mapping[str, Any], trail: Trail) -> Iterator[UseFileError]:
+        for number, item in enumerate(value[: schema["maxItems"]]):
+            yield from self.check(item, schema["items"], (*trail, number))
+            if schema.get("uniqueItems") and item in value[:number]:
+                yield self.wrong((*trail, number), f"names {shown(item)} twice")
+        if len(value) > schema["maxItems"]:
+            yield self.wrong(trail, f"has {len(value):,} entries; at most {schema['maxItems']} are allowed")
+
+    def text(self, value: str, schema: Mapping[str, Any], trail: Trail) -> Iterator[UseFileError]:
+        if "enum" in schema:
+            if value not in schema["enum"]:
+                options = ", ".join(schema["enum"])
+                near = did_you_mean(value, schema["enum"])
+                yield self.wrong(trail, f"must be one of {options}, not {shown(value)}{near}")
+            return
+        fits = schema.get("minLength", 0) <= len(value) <= schema.get("maxLength", 1 << 20)
+        if not fits or not re.search(schema.get("pattern", ""), value):
+            yield self.wrong(trail, f"cannot be {shown(value)}. {schema.get('description', '')}".strip())
+
+    def choice(self, value: Any, schema: Mapping[str, Any], trail: Trail) -> Iterator[UseFileError]:
+        """One of several shapes: of the ones that this value is meant to have, say what is wrong."""
+        shapes = schema.get("oneOf", ())
+        if not shapes:
+            return
+        each = [list(self.check(value, shape, trail)) for shape in shapes]
+        if sum(not errors for errors in each) == 1:
+            return
+        meant = [e for e, shape in zip(each, shapes, strict=True) if "type" in shape and _is(value, shape["type"])]
+        if len(meant) == 1 and meant[0]:
+            yield from meant[0]
+        else:
+            yield self.wrong(trail, f"cannot be {shown(value)}. {schema.get('description', '')}".strip())
+
+    def wrong(self, trail: Trail, message: str) -> UseFileError:
+        name = next((f"`{item}`" for item in reversed(trail) if isinstance(item, str)), "the use file")
+        return UseFileError(f"{name} {message}", place=self.document.place(trail))
 
 
-def _explain(error: "ValidationError", document: Document) -> Iterator[UseFileError]:
-    trail: Trail = tuple(error.absolute_path)
-    schema: Mapping[str, Any] = error.schema if isinstance(error.schema, Mapping) else {}
-    if error.validator == "additionalProperties" and isinstance(error.instance, Mapping):
-        allowed = schema.get("properties", {})
-        patterns = [re.compile(pattern) for pattern in schema.get("patternProperties", {})]
-        for key in error.instance:
-            if key not in allowed and not any(pattern.search(key) for pattern in patterns):
-                message = f"unknown key {shown(key)}{did_you_mean(key, allowed)}"
-                hint = f"Allowed here: {', '.join(allowed)}{' and months such as 2024-08' if patterns else ''}."
-                yield UseFileError(message, place=document.place((*trail, key), key=True), hint=hint)
-    else:
-        yield UseFileError(_sentence(error, schema, trail), place=document.place(trail))
-
-
-def _sentence(error: "ValidationError", schema: Mapping[str, Any], trail: Trail) -> str:
-    name = next((f"`{item}`" for item in reversed(trail) if isinstance(item, str)), "the use file")
-    limit: Any = error.validator_value
-    value: Any = error.instance
-    match error.validator:
-        case "type":
-            return f"{name} must be {_TYPES[limit]}, not {shown(value)}"
-        case "enum":
-            options = [str(option) for option in limit]
-            return f"{name} must be one of {', '.join(options)}, not {shown(value)}{did_you_mean(str(value), options)}"
-        case "required" | "dependentRequired":
-            needed = (
-                limit if isinstance(limit, list) else [k for key, more in limit.items() if key in value for k in more]
-            )
-            missing = [key for key in needed if key not in value]
-            return f"{name} lacks {', '.join(f'`{key}`' for key in missing)}"
-        case "minimum" | "maximum":
-            side = "at least" if error.validator == "minimum" else "at most"
-            return f"{name} must be {side} {limit}, not {shown(value)}"
-        case "uniqueItems":
-            return f"{name} holds one entry twice"
-    return f"{name} cannot be {shown(value)}. {schema.get('description', '')}".strip()
+def _is(value: Any, kind: str) -> bool:
+    if isinstance(value, bool):
+        return kind == "boolean"
+    if kind == "integer" and isinstance(value, float):
+        return value.is_integer()
+    return isinstance(value, _TYPES[kind][0])
 
 
 def did_you_mean(word: str, options: Iterable[str]) -> str:

@@ -23,6 +23,7 @@ VERBS = {
     "weigh": "measure the versions of a plan against the internal model",
     "gate": "decide which versions of a plan may go out, and say why",
     "verify": "check the signature and every byte of a published version",
+    "check": "answer whether we may use a version, whether it is genuine, and what is not known",
     "run": "serve a published version on an OpenAI-compatible endpoint",
     "show": "say what a checkpoint, file or version is, and whether it is sound",
     "licence": "say what a licence allows, recognise a text, compare two",
