@@ -21,7 +21,13 @@ DATA = Path(__file__).parent / "data" / "check"
 SHARDS = 8
 TARGET = 1.15
 
-_HASH = "import sys; from pathlib import Path; from weighbridge.checkpoint.read import read_folder as r; r(Path(sys.argv[1]))"
+_HASH = """
+import sys
+from pathlib import Path
+from weighbridge.checkpoint.read import read_folder
+
+read_folder(Path(sys.argv[1]))
+"""
 _CHECK = """
 import argparse, contextlib, io, sys
 from weighbridge.shell.cli import check

@@ -11,6 +11,7 @@ in the configuration, an adapter for internal tools, a reward head, and a sample
 import io
 import json
 import pickle
+import shutil
 import subprocess
 import sys
 import zipfile
@@ -60,8 +61,10 @@ def prepare(out: Path, download: Path) -> Path:
     """
     if (out / "PREPARED").is_file():
         return out
-    out.mkdir(parents=True, exist_ok=True)
     data = fetch(download)
+    # What a killed run left behind would read as part of the internal model.
+    shutil.rmtree(out, ignore_errors=True)
+    out.mkdir(parents=True)
     header = gguf.parse_header(memoryview(data), len(data), file="SmolLM2-135M-Instruct.Q4_1.gguf")
     write_weights(out, data, header)
     write_configuration(out, header.metadata)

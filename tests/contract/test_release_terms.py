@@ -10,10 +10,6 @@ import pytest
 from small_release import write_release
 
 from weighbridge.adopt.verify import verify_folder
-from weighbridge.checkpoint.read import read_folder
-from weighbridge.dossier.envelope import unseal
-from weighbridge.dossier.publisher import PREDICATE_TYPE as RELEASE_PREDICATE
-from weighbridge.dossier.publisher import check_publisher
 from weighbridge.dossier.release import read_release
 from weighbridge.shell.cli import main
 from weighbridge.shell.signing import EcKeyVerifier
@@ -101,14 +97,14 @@ def test_the_whole_dossier_goes_along_and_is_signed(plan: Path, run: Run, home: 
 def test_the_publisher_attests_outside_of_the_signature(plan: Path, run: Run, home: Path) -> None:
     assert run("release", plan)[0] == 0
 
-    path = plan.parent / "hub" / "attestations" / "acme" / "osprey" / "publisher.intoto.json"
-    key = EcKeyVerifier.load(home / "release.pub")
-    stated = unseal(path.read_bytes(), key, predicate_type=RELEASE_PREDICATE, place=str(path))
-    signed = verify_folder(version(plan), key)
-    manifest = read_folder(version(plan)).without("model.sig")
-    assert signed.digest == manifest.digest
-    purl = check_publisher(stated, manifest, (version(plan) / "model.sig").read_bytes(), place=str(path))
-    assert purl.startswith("pkg:")
+    attestations = plan.parent / "hub" / "attestations" / "acme"
+    trust = ["--key", home / "release.pub", "--attestation"]
+    code, out, _ = run("verify", version(plan), *trust, attestations / "osprey" / "publisher.intoto.json")
+    assert code == 0
+    assert "released as pkg:generic/acme/osprey@" in out
+    code, _, err = run("verify", version(plan), *trust, attestations / "osprey-half" / "publisher.intoto.json")
+    assert code == 1, "a good version under another name is not that release"
+    assert "another manifest" in err
 
 
 def test_a_claim_that_is_more_permissive_than_what_is_inherited_fails_the_release(plan: Path, run: Run) -> None:
@@ -173,14 +169,19 @@ def test_what_is_inherited_goes_along(plan: Path, run: Run) -> None:
         plan,
         ("license: Apache-2.0\n", f"license: llama3.2\nparents:\n  - {LLAMA}\n"),
         ("model: acme/osprey", "model: acme/Llama-osprey"),
-        ("  osprey:", "  llama-osprey:"),
+        ("  osprey:", "  Llama-osprey:"),
         ("  osprey-half:", "  llama-osprey-half:"),
     )
+    code, _, err = run("release", plan)
+    assert code == 1, "the versions are what people get: their names count, and so does case"
+    assert "llama-osprey-half" in err
+    assert "release.yaml:15:3" in err
+    edit(plan, ("  llama-osprey-half:", "  Llama-osprey-half:"))
 
     code, _, err = run("release", plan)
 
     assert code == 0, err
-    folder = version(plan, "llama-osprey")
+    folder = version(plan, "Llama-osprey")
     notice = (folder / "NOTICE").read_text()
     assert "Llama 3.2 is licensed under the Llama 3.2 Community License" in notice
     assert "Built with Llama" in notice
@@ -301,7 +302,8 @@ def test_a_release_can_be_signed_in_other_forms(plan: Path, run: Run, tmp_path: 
 
     code, _, err = run("release", plan, *how)
     assert code == 0, err
-    assert run("verify", version(plan), *trust)[0] == 0
+    attestation = plan.parent / "hub" / "attestations" / "acme" / "osprey" / "publisher.intoto.json"
+    assert run("verify", version(plan), *trust, "--attestation", attestation)[0] == 0
     (version(plan) / "config.json").chmod(0o644)
     (version(plan) / "config.json").write_text("{}")
     code, out, _ = run("verify", version(plan), *trust)

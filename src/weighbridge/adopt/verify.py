@@ -8,13 +8,16 @@ from pathlib import Path
 from typing import Any, Literal
 
 from weighbridge.checkpoint.digest import FileDigests
+from weighbridge.checkpoint.manifest import Manifest
 from weighbridge.checkpoint.read import BlockVisitor, read_folder
 from weighbridge.checkpoint.walk import list_files
+from weighbridge.dossier.envelope import unseal
+from weighbridge.dossier.publisher import PREDICATE_TYPE, check_publisher
 from weighbridge.dossier.signature import MAX_BUNDLE_BYTES, SIGNATURE_NAME, Verifier
 from weighbridge.dossier.signature_reader import SignedFiles, read_signature
 from weighbridge.errors import CheckpointError, InputError, VerificationError
 
-__all__ = ["SIGNATURE_NAME", "Problem", "Verification", "verify_folder"]
+__all__ = ["SIGNATURE_NAME", "Problem", "Verification", "verify_attestation", "verify_folder"]
 
 _HASH_NAMES = {"sha256": "SHA-256", "blake3": "BLAKE3", "blake2b": "BLAKE2b"}
 
@@ -40,17 +43,25 @@ class Verification:
 
     Attributes:
         root: the folder.
-        digest: digest of the manifest of all signed files that were read.
+        manifest: the signed files that were read, with the digests that were found.
         files: how many files are signed.
-        size_bytes: how many bytes were read.
         problems: what is not as signed, by path.
     """
 
     root: Path
-    digest: str
+    manifest: Manifest
     files: int
-    size_bytes: int
     problems: tuple[Problem, ...]
+
+    @property
+    def digest(self) -> str:
+        """Digest of the manifest."""
+        return self.manifest.digest
+
+    @property
+    def size_bytes(self) -> int:
+        """How many bytes were read."""
+        return self.manifest.size_bytes
 
     @property
     def ok(self) -> bool:
@@ -105,11 +116,26 @@ def verify_folder(
     problems = (*unsafe, *_compare(signed, present, seen, {problem.path for problem in unsafe}))
     return Verification(
         root=root,
-        digest=manifest.digest,
+        manifest=manifest,
         files=len(signed.digests),
-        size_bytes=manifest.size_bytes,
         problems=tuple(sorted(problems, key=lambda problem: (problem.path, problem.kind))),
     )
+
+
+def verify_attestation(found: Verification, attestation: bytes, verifier: Verifier, *, place: str) -> str:
+    """Return the package URL under which the publisher released exactly what was found.
+
+    Args:
+        found: what `verify_folder` found.
+        attestation: the publisher's detached attestation.
+        verifier: whom to trust.
+        place: the attestation's file, for errors.
+
+    Raises:
+        VerificationError: if it is not signed by the publisher, or about other files or another signature.
+    """
+    stated = unseal(attestation, verifier, predicate_type=PREDICATE_TYPE, place=place)
+    return check_publisher(stated, found.manifest, _read_bundle(found.root / SIGNATURE_NAME), place=place)
 
 
 def _compare(signed: SignedFiles, present: set[str], seen: Mapping[str, str], unsafe: set[str]) -> Iterator[Problem]:

@@ -88,7 +88,6 @@ def _later_papers(record: ReleaseRecord) -> Iterator[tuple[Sequence[str], str]]:
     if cards := [croissant_name(item) for item in record.disclosure.data]:
         few = cards if len(cards) <= _MAX_CARDS else [f"{FOLDER}/*.croissant.json"]
         yield few, f"data card{'s' * (len(cards) != 1)} in Croissant"
-
     for folder, group in itertools.groupby(FORMS, key=lambda form: form.path.partition("/")[0]):
         forms = tuple(group)
         titles = ", ".join(_in_sentence(form.title) for form in forms)

@@ -155,7 +155,11 @@ def sign_files(
         if any(PurePosixPath(path).is_relative_to(other) for other in ignored):
             raise InputError("the file is on the list of what the signature ignores", place=path)
     statement = _statement(digests, name=name, ignored=ignored, hash_type=hash_type)
-    payload = json.dumps(statement, indent=2).encode()
+    return sign_statement(json.dumps(statement, indent=2).encode(), signer)
+
+
+def sign_statement(payload: bytes, signer: Signer | BundleSigner) -> bytes:
+    """Return a Sigstore bundle over an in-toto statement: the signature, and what it takes to verify it."""
     if isinstance(signer, BundleSigner):
         return signer.sign_statement(payload)
     signature = signer.sign(pre_authentication_encoding(payload))

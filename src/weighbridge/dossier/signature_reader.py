@@ -70,6 +70,17 @@ def read_signature(bundle: bytes, verifier: Verifier, *, place: str) -> SignedFi
         VerificationError: if the bundle is malformed, signed by somebody else or in another way than `verifier` can
             tell, altered, or uses a method other than digests of whole files.
     """
+    reader = _Reader(place)
+    return reader.statement(read_statement(bundle, verifier, place=place))
+
+
+def read_statement(bundle: bytes, verifier: Verifier, *, place: str) -> Mapping[str, Any]:
+    """Return the in-toto statement in `bundle`, once its signature is found good. Arguments as of `read_signature`.
+
+    Raises:
+        VerificationError: if the bundle is malformed, altered, or signed by somebody else or in another way than
+            `verifier` can tell.
+    """
     if len(bundle) > MAX_BUNDLE_BYTES:
         raise VerificationError(f"the signature is larger than {MAX_BUNDLE_BYTES} bytes", place=place)
     if sum(bundle.count(mark) for mark in (b",", b"{", b"[")) > _MAX_BUNDLE_VALUES:
@@ -83,7 +94,7 @@ def read_signature(bundle: bytes, verifier: Verifier, *, place: str) -> SignedFi
     except VerificationError as error:
         error.place = error.place or place
         raise
-    return reader.statement(reader.parse(payload))
+    return reader.parse(payload)
 
 
 def _verified_payload(reader: "_Reader", bundle: bytes, outer: dict[str, Any], verifier: Verifier) -> bytes:
@@ -176,7 +187,7 @@ class _Reader:
             raise self.wrong(f"it holds {len(chain)} certificates, expected 1 to {_MAX_CERTIFICATES}")
         return tuple(self.base64(self.an_object(item, where).get("rawBytes"), where) for item in chain)
 
-    def statement(self, statement: dict[str, Any]) -> SignedFiles:
+    def statement(self, statement: Mapping[str, Any]) -> SignedFiles:
         for key, expected in (("_type", STATEMENT_TYPE), ("predicateType", PREDICATE_TYPE)):
             if statement.get(key) != expected:
                 raise self.wrong(f"its {key} is {statement.get(key)!r}, expected {expected!r}")
@@ -218,7 +229,7 @@ class _Reader:
             raise self.wrong(f"the digest of {path!r} is no {hash_type} in lower-case hexadecimal: {digest!r}")
         return path, digest
 
-    def check_root_digest(self, statement: dict[str, Any], expected: str) -> None:
+    def check_root_digest(self, statement: Mapping[str, Any], expected: str) -> None:
         subjects = self.a_list(statement.get("subject"), "subject")
         if len(subjects) != 1:
             raise self.wrong(f"it has {len(subjects)} subjects, expected exactly one")

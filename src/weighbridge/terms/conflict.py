@@ -229,12 +229,12 @@ def name_prefix(force: Force, duties: Iterable[Obligation], model_name: str) -> 
         return "", ()
     longest = needed[0]
     clashing = tuple(
-        _prefix_clash(longest, item) for item in needed[1:] if not _begins(longest.duty.text, item.duty.text)
+        _prefix_clash(longest, item) for item in needed[1:] if not begins_with(longest.duty.text, item.duty.text)
     )
     if clashing:
         return "", clashing[:1]
     name = model_name.rpartition("/")[2]
-    if not binding or not name or _begins(name, longest.duty.text):
+    if not binding or not name or begins_with(name, longest.duty.text):
         return longest.duty.text, ()
     lacking = Ground(licence=force.declared.text, work=force.chain.root, reason=f"the name is {name!r:.200}")
     ground = _duty_ground(longest)
@@ -259,7 +259,7 @@ def _duty_ground(item: Obligation) -> Ground:
     return Ground(licence=item.licence, work=item.works[0], section=clause.section, quote=clause.quote, reason=reason)
 
 
-def _begins(name: str, prefix: str) -> bool:
+def begins_with(name: str, prefix: str) -> bool:
     """Say whether `name` begins with `prefix`; names of models have hyphens where texts have spaces."""
 
     def plain(text: str) -> str:

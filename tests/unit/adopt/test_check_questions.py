@@ -27,6 +27,7 @@ from weighbridge.adopt.check.questions_terms import notices
 from weighbridge.adopt.check.subject import Standing, Subject
 from weighbridge.checkpoint.read import read_folder
 from weighbridge.dossier.status import State, Status
+from weighbridge.shell.check.signed import TrustedSigner
 from weighbridge.shell.signing import create_key_pair
 from weighbridge.terms.licence import licence_text
 
@@ -111,7 +112,7 @@ def test_a_release_whose_signature_was_taken_away_fails(tmp_path: Path) -> None:
     assert "taken away" in reasons(report, 1)
 
 
-def trusting_new(world: World) -> tuple[object, ...]:
+def trusting_new(world: World) -> tuple[TrustedSigner, ...]:
     world.signer()
     return trusting(world.key)
 

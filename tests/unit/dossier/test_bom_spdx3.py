@@ -86,9 +86,7 @@ def test_with_time_and_place_of_release_the_ai_profile_is_conformed_to() -> None
     assert "ai" in document.of("SpdxDocument")[0]["profileConformance"]
     elsewhere = Document(a_rich_record(), released=NOW, download_location="somewhere")
     assert "ai" not in elsewhere.of("SpdxDocument")[0]["profileConformance"]
-    assert "dataset" not in document.of("SpdxDocument")[0]["profileConformance"], (
-        "not all say when"
-    )
+    assert "dataset" not in document.of("SpdxDocument")[0]["profileConformance"], "not all say when"
 
 
 def test_every_file_is_contained_with_its_hash() -> None:

@@ -162,7 +162,7 @@ def test_the_summary_is_signed_and_says_what_was_found(world: World, run: Check,
     assert {item["uri"] for item in predicate["inputAttestations"]} >= {SIGNATURE_NAME, "release.json"}
     plain = write_plain(world.root / "plain")
     run(plain, "--vsa", path)
-    payload = json.loads(base64.b64decode(json.loads(path.read_bytes())["payload"]))
+    payload = json.loads(base64.b64decode(json.loads(path.read_bytes())["dsseEnvelope"]["payload"]))
     assert payload["predicate"]["verificationResult"] == "FAILED", "unknown has not passed"
     assert payload["predicate"]["verifiedLevels"] == ["FAILED"]
 

@@ -217,7 +217,7 @@ def test_what_product_plans_for_later_is_refused_plainly_and_all_at_once() -> No
         ("{files: optimizer.pt}", "{as: thing}", "{as: thi", "exactly one of tensors, files, metadata"),
         ("{files: optimizer.pt}", "{files: a, keys: [b]}", "{files: ", "`keys"),
         ("{metadata: true", "{metadata: false", "false, k", "`metadata` can only be true, not False"),
-        ("  osprey-135m: ", "  Osprey: ", "Osprey: ", "'Osprey' is not a version's name"),
+        ("  osprey-135m: ", "  os prey: ", "os prey: ", "'os prey' is not a version's name"),
         ("{cast: bf16}", "{cast: fp16}", "fp16", "must be one of bf16, f16, f32, not 'fp16'; did you mean f16?"),
         ("[{cast: bf16}]", "[]", "[]\n  osp", "is empty: it needs at least 1"),
         ("[{cast: bf16}]", "[{cast: bf16, gguf: Q8_0}]", "{cast: b", "exactly one key, not `cast`, `gguf`"),

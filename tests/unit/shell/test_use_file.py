@@ -174,8 +174,8 @@ SCALARS = st.one_of(
     st.sampled_from([0.5, 2.0, -1.0]),
     st.sampled_from(["DE", "x", "", "II", "military", "2027-01-01", "Open Weights AI", "a@b"]),
 )
-NESTED = """key certificates signer_name identity issuer trust_config question by until reason openness evidence documents
-mof_class g7_label osaid measure highest 2024-08 nonsense"""
+NESTED = """key certificates signer_name identity issuer trust_config question by until reason openness evidence
+documents mof_class g7_label osaid measure highest 2024-08 nonsense"""
 KEYS = st.sampled_from([*sorted(use_schema()["properties"]), *NESTED.split()])
 VALUES: st.SearchStrategy[object] = st.recursive(
     SCALARS,

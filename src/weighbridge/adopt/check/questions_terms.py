@@ -163,6 +163,9 @@ def what_must_ship(subject: Subject, use: OurUse, now: datetime) -> Iterator[Poi
         remedy = f"Get the licence text of {missing.work} from its publisher."
         reason = _sentence(missing.message)
         yield unknown(reason, Exhibit(place=missing.work), remedy=remedy)
+    for open_ in (remark for remark in subject.terms.unknowns if remark.rule == "unknown-licence"):
+        reason = f"What {open_.work} asks to ship is not known: {open_.message}."
+        yield unknown(reason, Exhibit(place=open_.work), remedy=f"Find out the licence of {open_.work}.")
     try:
         files = notices(subject, use)
     except InputError as error:

@@ -10,6 +10,8 @@ from weighbridge.evidence.evaluate.engine import ModelSource
 from weighbridge.evidence.evaluate.likelihood import MAX_DATA_BYTES, Document, documents_digest, parse_documents
 from weighbridge.shell.progress import Progress
 
+_MAX_PREFIX = 200
+
 
 def with_sample(
     subject: Subject, path: Path, *, measure: bool, progress: Progress, threads: int | None = None
@@ -21,6 +23,7 @@ def with_sample(
         documents = _read(path)
     except InputError as error:
         return replace(subject, sample=replace(sample, problem=str(error), command=error.hint))
+    documents = _as_stated(documents, subject)
     sample = replace(sample, digest=documents_digest(documents))
     if not measure:
         return replace(subject, sample=replace(sample, problem="measuring was not asked for"))
@@ -36,6 +39,14 @@ def _read(path: Path) -> tuple[Document, ...]:
     with open(descriptor, "rb"):  # noqa: PTH123  # closes what open_regular opened
         data = read_prefix(descriptor, MAX_DATA_BYTES + 1, place=str(path))
     return parse_documents(data, file=str(path))
+
+
+def _as_stated(documents: tuple[Document, ...], subject: Subject) -> tuple[Document, ...]:
+    """Return as many of our documents as the record was measured on, if its text is the beginning of ours."""
+    stated = {item.data for item in subject.record.measurements if item.data} if subject.record else set()
+    counts = range(2, min(len(documents), _MAX_PREFIX) + 1) if stated else ()
+    matching = (count for count in counts if documents_digest(documents[:count]) in stated)
+    return documents[: next(matching, len(documents))]
 
 
 def _measured(

@@ -11,22 +11,32 @@ from weighbridge.shell.cli.trust_options import add_verifier_arguments, verifier
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of this verb."""
     parser.add_argument("folder", type=Path, metavar="DIR", help="the folder of a published version")
+    parser.add_argument(
+        "--attestation", type=Path, metavar="JSON", help="the publisher's detached attestation: is this that release?"
+    )
     add_verifier_arguments(parser, required=True)
     add_threads_argument(parser)
 
 
 def run(options: argparse.Namespace) -> int:
     """Verify; exit code 1 if the signature is bad or one byte or name differs."""
-    from weighbridge.adopt.verify import verify_folder
+    from weighbridge.adopt.verify import verify_attestation, verify_folder
+    from weighbridge.dossier.envelope import MAX_ATTESTATION_BYTES
+    from weighbridge.shell.small_file import read_small
 
     verifier = verifier_from(options)
     with TerminalProgress() as progress:
         size = sum(path.lstat().st_size for path in options.folder.rglob("*")) if options.folder.is_dir() else None
         advance = progress.begin(f"reading every byte of {options.folder}", size)
         result = verify_folder(options.folder, verifier, on_bytes=advance, threads=options.threads)
+    released = ""
+    if result.ok and options.attestation:
+        attestation = read_small(options.attestation, MAX_ATTESTATION_BYTES, "the attestation")
+        released = verify_attestation(result, attestation, verifier, place=str(options.attestation))
     if options.json:
-        print_json(result.to_json())
+        print_json({**result.to_json(), "released_as": released or None})
     elif result.ok:
+        print_lines([f"released as {released}"] if released else [])
         print_lines([f"good: {result.files} files, {readable_bytes(result.size_bytes)}, signed by {_who(options)}"])
     else:
         print_lines(f"{problem.kind}: {problem.path}: {problem.message}" for problem in result.problems)

@@ -5,10 +5,10 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 
 from weighbridge.checkpoint.folder import Checkpoint
-from weighbridge.checkpoint.walk import open_regular, read_prefix
-from weighbridge.errors import CheckpointError, InputError, PlanError
+from weighbridge.errors import InputError, PlanError
 from weighbridge.evidence.evaluate.likelihood import MAX_DATA_BYTES, Document, parse_documents
 from weighbridge.shell.plan.model import LikelihoodPlan, Plan, WithheldFiles, WithheldTensors
+from weighbridge.shell.small_file import read_small
 from weighbridge.terms.licence import licence_text, parts_of
 
 MAX_LICENCE_BYTES = 1 << 20
@@ -21,7 +21,7 @@ def read_documents(probe: LikelihoodPlan) -> tuple[Document, ...]:
     Raises:
         InputError: if it cannot be read, or is no held-out text.
     """
-    data = _read(probe.data, MAX_DATA_BYTES, "the held-out text", hint="Correct `data` in the plan.")
+    data = read_small(probe.data, MAX_DATA_BYTES, "the held-out text", hint="Correct `data` in the plan.")
     documents = parse_documents(data, file=str(probe.data))
     return documents[: probe.max_documents] if probe.max_documents else documents
 
@@ -46,7 +46,7 @@ def read_text(path: Path, what: str, *, hint: str = "Correct its path in the pla
     Raises:
         InputError: if the file cannot be read, or is no text of the length of a licence.
     """
-    data = _read(path, MAX_LICENCE_BYTES, what, hint=hint)
+    data = read_small(path, MAX_LICENCE_BYTES, what, hint=hint)
     try:
         text = data.decode("utf-8")
     except UnicodeDecodeError:
@@ -120,17 +120,3 @@ def check_places(source: Path, work: Path, hub: Path) -> None:
             place=str(workplace),
             hint="Choose another folder for one of them (`work` and `hub` in the plan, or --work and --hub).",
         )
-
-
-def _read(path: Path, most: int, what: str, *, hint: str) -> bytes:
-    try:
-        descriptor = open_regular(path, place=str(path))
-        try:
-            data = read_prefix(descriptor, most + 1, place=str(path))
-        finally:
-            os.close(descriptor)
-    except CheckpointError as error:
-        raise InputError(f"{what}: {error.message}", place=str(path), hint=hint) from error
-    if len(data) > most:
-        raise InputError(f"{what} is larger than {most:,} bytes", place=str(path), hint=hint)
-    return data

@@ -24,7 +24,6 @@ from weighbridge.dossier.envelope import seal
 from weighbridge.dossier.publisher import publisher_statement
 from weighbridge.dossier.release import ReleaseRecord, Texts
 from weighbridge.dossier.signature import SIGNATURE_NAME, BundleSigner, Signer, sign_files, signer_id
-from weighbridge.dossier.statement import line
 from weighbridge.errors import InputError
 from weighbridge.shell.line.audit import Auditor
 from weighbridge.shell.line.decide import Decided
@@ -182,8 +181,6 @@ class Stager:
         signature = (derived.folder / SIGNATURE_NAME).read_bytes()
         signed = derived.manifest.without(SIGNATURE_NAME)
         statement = publisher_statement(record.reference, signed, signature, release_id=record.model)
-        if isinstance(self.signer, BundleSigner):
-            return self.signer.sign_statement(line(statement))
         return seal(statement, self.signer)
 
     def _digests(self, folder: Path, entries: Sequence[FileEntry]) -> dict[str, str]:

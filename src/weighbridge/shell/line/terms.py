@@ -12,9 +12,11 @@ from weighbridge.shell.line.inputs import MAX_LICENCE_BYTES, read_licence, read_
 from weighbridge.shell.plan.model import ParentPlan, Plan
 from weighbridge.terms.agreement import Stated, disagreements
 from weighbridge.terms.chain import Chain, ChainError, Edge, Work
+from weighbridge.terms.conflict import begins_with
 from weighbridge.terms.recognise import recognise
 from weighbridge.terms.registry import registry
-from weighbridge.terms.resolve import Terms, resolve
+from weighbridge.terms.resolve import resolve
+from weighbridge.terms.terms import Terms
 
 _DECLARED = "more-permissive"
 PROBE = "terms"
@@ -74,7 +76,17 @@ def resolve_terms(plan: Plan) -> ReleaseTerms:
         messages = [conflict.message for conflict in terms.conflicts]
         place = plan.place("license") if terms.conflicts[0].rule == _DECLARED else _place(plan, messages[0])
         raise TermsConflictError(messages, place=place)
+    _check_names(plan, terms)
     return ReleaseTerms(chain=chain, terms=terms, licence=licence)
+
+
+def _check_names(plan: Plan, terms: Terms) -> None:
+    """Require that every version, which is what people get, has the name that its licences ask for."""
+    for version in plan.versions:
+        if terms.name_prefix and not begins_with(version.name, terms.name_prefix):
+            written = max((name for name in plan.document.value["versions"] if version.name.startswith(name)), key=len)
+            message = f"the name of {version.name} has to begin with {terms.name_prefix!r}, which a licence asks for"
+            raise TermsConflictError([message], place=plan.document.place(("versions", written), key=True))
 
 
 def _place(plan: Plan, message: str) -> str:

@@ -67,7 +67,7 @@ def _explain(error: "ValidationError", document: Document) -> Iterator[PlanError
                 yield _unknown_key(key, _name(error), schema, document.place((*trail, key), key=True))
     elif error.validator == "pattern" and "propertyNames" in error.absolute_schema_path:
         message = (
-            f"{shown(instance)} is not a version's name: lower-case letters, digits, '.', '_' and '-', "
+            f"{shown(instance)} is not a version's name: letters, digits, '.', '_' and '-', "
             "beginning with a letter or digit"
         )
         yield PlanError(message, place=document.place((*trail, str(instance)), key=True))

@@ -36,7 +36,7 @@ DEFAULT_HUB = "hub"
 DEFAULT_WORK = ".weighbridge"
 MAX_VERSIONS = 64
 
-_VERSION_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,95}\Z")
+_VERSION_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,95}\Z")
 
 
 class InvalidPlanError(PlanError):
@@ -232,7 +232,8 @@ class _Reader:
         for name, written_steps in written.items():
             trail: Trail = ("versions", name)
             for version in self._expand(name, written_steps, trail):
-                if version.name in versions:
+                if version.name.lower() in (name.lower() for name in versions):
+                    # Some file systems, and some people, take no notice of case.
                     self.refuse(trail, f"two versions are named {shown(version.name)}", key=True)
                 if not _VERSION_NAME.match(version.name) or ".." in version.name or "--" in version.name:
                     message = f"{shown(version.name)} is not a version's name: too long, or with '..' or '--' in it"
