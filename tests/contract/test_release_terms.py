@@ -25,6 +25,7 @@ DOSSIER = {
     "release.json",
     "provenance.intoto.jsonl",
     "evals/test-result.intoto.jsonl",
+    "SECURITY.md",
     "mof.yml",
     "bom.cdx.json",
     "bom.spdx3.json",

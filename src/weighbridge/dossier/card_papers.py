@@ -12,6 +12,7 @@ from weighbridge.dossier.markdown import escape, table
 from weighbridge.dossier.mof import MOF_NAME
 from weighbridge.dossier.provenance import PROVENANCE_NAME
 from weighbridge.dossier.release import RELEASE_NAME, ReleaseRecord
+from weighbridge.dossier.security import SECURITY_NAME
 from weighbridge.dossier.signature import SIGNATURE_NAME
 from weighbridge.dossier.spdx3 import SPDX3_NAME
 from weighbridge.dossier.test_result import TEST_RESULT_NAME
@@ -82,6 +83,7 @@ def _papers(record: ReleaseRecord, papers: Collection[str]) -> Iterator[tuple[Se
 
 
 def _later_papers(record: ReleaseRecord) -> Iterator[tuple[Sequence[str], str]]:
+    yield [SECURITY_NAME], "whom to tell of an incident, and how to learn of a recall"
     yield [TEST_RESULT_NAME], "the rules of the gate and what came of each, as an in-toto test result"
     yield [MOF_NAME], "the parts of the release, for the evaluator of the Model Openness Framework"
     yield [CYCLONEDX_NAME, SPDX3_NAME], "bills of materials in CycloneDX, and in SPDX with its AI and Dataset profiles"

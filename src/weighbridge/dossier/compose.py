@@ -12,6 +12,7 @@ from weighbridge.dossier.mof import MOF_NAME, mof_yaml
 from weighbridge.dossier.parts import openness_of
 from weighbridge.dossier.provenance import PROVENANCE_NAME, provenance_lines
 from weighbridge.dossier.release import RELEASE_NAME, ReleaseRecord
+from weighbridge.dossier.security import SECURITY_NAME, security_policy
 from weighbridge.dossier.spdx3 import SPDX3_NAME, spdx3_bom
 from weighbridge.dossier.test_result import TEST_RESULT_NAME, result_line
 
@@ -35,6 +36,7 @@ def compose(
         RELEASE_NAME: record.to_bytes(),
         PROVENANCE_NAME: provenance_lines(record),
         TEST_RESULT_NAME: result_line(record),
+        SECURITY_NAME: security_policy(record),
         MOF_NAME: mof_yaml(record),
         CYCLONEDX_NAME: cyclonedx_bom(record),
         SPDX3_NAME: spdx3_bom(

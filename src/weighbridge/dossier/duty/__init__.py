@@ -54,9 +54,10 @@ FORMS: tuple[Form, ...] = (FORM, SUMMARY, POLICY, AB2013, SB53)
 
 EXTRA_FIELDS: Mapping[str, str] = {
     "model.monetised": "Whether the model, or access or support that it needs, is paid for. Begin with yes or no.",
+    "support.window": "State until when the version is looked after, and what happens then.",
     "safety.worst_case_fine_tuning": "State who fine-tuned it with bad intent, how, and what came of it; or: nobody.",
 }
-"""Statements that no form asks, but an assessment does: id and what to write."""
+"""Statements that no form asks, but an assessment or a paper does: id and what to write."""
 
 
 def eu_form(record: ReleaseRecord) -> bytes:
