@@ -47,7 +47,7 @@ def _exemption(subject: Subject) -> Iterator[Point]:
     record = subject.record
     form = _FORMS[FORM_NAME]
     if record is not None and (scope := form.scope(record)).answer == "no":
-        yield passed(f"The duties of a general-purpose model do not apply, as the publisher states: {scope.reason}")
+        yield passed(f"The duties of a general-purpose model do not apply. {scope.reason}")
         return
     assessed = _assess(subject, record)
     if assessed.outcome != "fail":
@@ -89,7 +89,7 @@ def _form(subject: Subject, form: Form) -> Point:
         return unknown(f"{form.title} {words}.", exhibit, remedy=f"Ask the publisher for {form.path}.")
     scope = form.scope(record)
     if scope.answer == "no":
-        return passed(f"{form.title} is not owed, as the publisher states: {scope.reason}", exhibit)
+        return passed(f"{form.title} is not owed. {scope.reason}", exhibit)
     if not there:
         point = failed if scope.answer == "yes" else unknown
         reason = f"{form.title} is not there. {scope.reason}"

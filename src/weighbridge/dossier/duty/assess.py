@@ -115,10 +115,10 @@ def provider_by_modification(share: float | None, *, modifies: bool | None = Tru
         outcome, reason = "unknown", "How much computation the modification takes, next to the original, is not stated."
     elif share > PROVIDER_SHARE:
         outcome = "fail"
-        reason = f"The modification takes {share:.0%} of the original computation, more than a third: provider of it."
+        reason = f"The modification takes {share * 100:.3g} % of the original computation, more than a third."
     else:
         outcome = "pass"
-        reason = f"The modification takes {share:.0%} of the original computation, not more than a third."
+        reason = f"The modification takes {share * 100:.3g} % of the original computation, not more than a third."
     return Assessment(conditions=(Condition(name="modification", outcome=outcome, reason=reason),))
 
 

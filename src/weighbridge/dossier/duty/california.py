@@ -9,7 +9,7 @@ from dataclasses import replace
 from weighbridge.dossier.duty import data, evidence
 from weighbridge.dossier.duty.document import Form, Scope
 from weighbridge.dossier.duty.eu_form import COMPUTE, INTENDED_USE, OUTPUT_MODALITIES, RELEASE_DATE, RESTRICTIONS
-from weighbridge.dossier.duty.field import Field, Fill, Who, says
+from weighbridge.dossier.duty.field import Field, Fill, Who, says, stated_words
 from weighbridge.dossier.release import ReleaseRecord
 
 AB2013_NAME = "us/ab2013.json"
@@ -35,7 +35,8 @@ def ab2013_scope(record: ReleaseRecord) -> Scope:
     """Say whether the training data has to be documented for California. Fine-tunes and free releases count."""
     stated = says(record, _AVAILABLE.id)
     words = {True: "yes", False: "no", None: "unknown"}[stated]
-    reason = "The publisher states so." if stated is not None else "Whether people in California get it is not stated."
+    unsaid = "Whether people in California get it is not stated."
+    reason = stated_words(record, _AVAILABLE.id) if stated is not None else unsaid
     return Scope(answer=words, reason=reason, decided_by=_AVAILABLE.id)
 
 

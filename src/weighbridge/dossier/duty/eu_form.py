@@ -7,7 +7,7 @@ authorities on request, or for providers downstream; nothing obliges a publisher
 
 from weighbridge.dossier.duty import data, evidence
 from weighbridge.dossier.duty.document import Form, Scope
-from weighbridge.dossier.duty.field import Field, Fill, Source, Who, says
+from weighbridge.dossier.duty.field import Field, Fill, Source, Who, says, stated_words
 from weighbridge.dossier.release import ReleaseRecord
 
 FORM_NAME = "eu/model_documentation_form.json"
@@ -22,7 +22,7 @@ def eu_scope(record: ReleaseRecord) -> Scope:
     stated = says(record, "eu.general_purpose")
     flop = evidence.training_flop(record)
     if stated is not None:
-        answer, reason = "yes" if stated else "no", "The publisher states so."
+        answer, reason = "yes" if stated else "no", stated_words(record, "eu.general_purpose")
     elif flop is not None and flop <= GENERAL_PURPOSE_FLOP:
         answer = "unknown"
         reason = (

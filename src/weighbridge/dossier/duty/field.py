@@ -157,6 +157,11 @@ def says(record: ReleaseRecord, field_id: str) -> bool | None:
     return yes_or_no(statement(record, field_id))
 
 
+def stated_words(record: ReleaseRecord, field_id: str) -> str:
+    """Return a statement as a reason: somebody's words, not a finding."""
+    return f"The publisher states: {statement(record, field_id).rstrip('.')}."
+
+
 def yes_or_no(text: str) -> bool | None:
     """Return whether `text` begins with yes or no; None if it does not."""
     words = text.lower().split(maxsplit=1)
