@@ -10,6 +10,7 @@ import pytest
 from small_release import write_release
 
 from weighbridge.adopt.verify import verify_folder
+from weighbridge.dossier.bom_reader import read_bom
 from weighbridge.dossier.release import read_release
 from weighbridge.shell.cli import main
 from weighbridge.shell.signing import EcKeyVerifier
@@ -216,6 +217,27 @@ def test_several_licences_go_along_as_an_expression(plan: Path, run: Run) -> Non
     assert any("2019 Somebody" in (folder / name).read_text() for name in texts)
     assert any("2026 Acme Ltd" in (folder / name).read_text() for name in texts)
     assert 'license_name: "Apache-2.0 AND MIT"' in (folder / "README.md").read_text()
+
+
+def test_what_is_inherited_beside_the_declared_licence_stands_in_every_document(plan: Path, run: Run) -> None:
+    (plan.parent / "MIT.txt").write_text(archived("MIT.txt").replace("{copyright}", "2019 Somebody"))
+    digest = "cd" * 32
+    parent = f"{{ref: somebody/bert, relation: finetune, license: MIT, license_file: MIT.txt, digest: {digest}}}"
+    edit(plan, ("license: Apache-2.0\n", f"license: Apache-2.0\nparents:\n  - {parent}\n"))
+
+    code, _, err = run("release", plan)
+
+    assert code == 0, err
+    folder = version(plan)
+    whole = "Apache-2.0 AND MIT"
+    assert read_release((folder / "release.json").read_bytes(), place="release.json").license == whole
+    assert f'license_name: "{whole}"' in (folder / "README.md").read_text()
+    assert whole in (folder / "LICENSE").read_text()
+    assert whole in (folder / "NOTICE").read_text()
+    for name in ("bom.cdx.json", "bom.spdx3.json"):
+        subject = read_bom((folder / name).read_bytes(), place=name).subject
+        assert subject is not None
+        assert {licence.stated for licence in subject.licences} == {whole}
 
 
 def test_a_card_of_the_internal_model_that_says_otherwise_refuses_the_version(plan: Path, run: Run) -> None:

@@ -69,16 +69,17 @@ def scrub_with(keys: tuple[str, ...]) -> Scrub:
     return scrub
 
 
-def derive_versions(plan: Plan, source: Source, bench: Workbench) -> tuple[DerivedVersion, ...]:
-    """Make every version of the plan, in the plan's order."""
-    return tuple(_derive(plan, version, source, bench) for version in plan.versions)
+def derive_versions(plan: Plan, source: Source, license_name: str, bench: Workbench) -> tuple[DerivedVersion, ...]:
+    """Make every version of the plan, in the plan's order; `license_name` goes into headers that state one."""
+    return tuple(_derive(plan, version, source, license_name, bench) for version in plan.versions)
 
 
-def _derive(plan: Plan, version: VersionPlan, source: Source, bench: Workbench) -> DerivedVersion:
+def _derive(plan: Plan, version: VersionPlan, source: Source, license_name: str, bench: Workbench) -> DerivedVersion:
     recipe = recipe_of(plan, version)
     metadata = {
         "general.name": plan.model.split("/")[1],
-        "general.license": plan.license.lower(),
+        # Headers on the hub have it in lower case; the words of an expression are told by theirs.
+        "general.license": license_name if " " in license_name else license_name.lower(),
         "general.languages": list(plan.languages),
     }
     made = make_version(

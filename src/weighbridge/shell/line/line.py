@@ -77,7 +77,7 @@ class Line:
 
     @cached_property
     def _audited(self) -> tuple[AuditedVersion, ...]:
-        derived = derive_versions(self.plan, self.source, self.bench)
+        derived = derive_versions(self.plan, self.source, self.terms.license, self.bench)
         return tuple(self._with_terms(self.auditor.audit(version)) for version in derived)
 
     def _with_terms(self, version: AuditedVersion) -> AuditedVersion:

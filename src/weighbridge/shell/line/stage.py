@@ -68,7 +68,7 @@ def release_record(plan: Plan, source: Source, terms: ReleaseTerms, decided: Dec
         architecture=describe(version.checkpoint).to_json(),
         format=version.checkpoint.format,
         recipe=tuple(_public_recipe(source.digest, version.derived)),
-        license=plan.license,
+        license=terms.license,
         parents=tuple(_public_parent(parent) for parent in plan.parents),
         texts=Texts(
             title=plan.title or plan.model,

@@ -13,6 +13,7 @@ from weighbridge.shell.plan.model import ParentPlan, Plan
 from weighbridge.terms.agreement import Stated, disagreements
 from weighbridge.terms.chain import Chain, ChainError, Edge, Work
 from weighbridge.terms.conflict import begins_with
+from weighbridge.terms.expression import parse
 from weighbridge.terms.recognise import recognise
 from weighbridge.terms.registry import registry
 from weighbridge.terms.resolve import resolve
@@ -33,11 +34,13 @@ class ReleaseTerms:
     Attributes:
         chain: the model and its parents.
         terms: what follows from it.
+        license: what the release is under: as declared, or the whole expression where more is inherited.
         licence: the text of the release's own licence; empty where it is several.
     """
 
     chain: Chain
     terms: Terms
+    license: str
     licence: bytes
 
 
@@ -77,7 +80,8 @@ def resolve_terms(plan: Plan) -> ReleaseTerms:
         place = plan.place("license") if terms.conflicts[0].rule == _DECLARED else _place(plan, messages[0])
         raise TermsConflictError(messages, place=place)
     _check_names(plan, terms)
-    return ReleaseTerms(chain=chain, terms=terms, licence=licence)
+    whole = parse(plan.license, registry()).text == terms.expression
+    return ReleaseTerms(chain=chain, terms=terms, license=plan.license if whole else terms.expression, licence=licence)
 
 
 def _check_names(plan: Plan, terms: Terms) -> None:
@@ -135,8 +139,8 @@ def _finding(rule: str, severity: Severity, message: str, place: str, subject: s
 
 
 def _statements(plan: Plan, release: ReleaseTerms, source: Checkpoint, version: Checkpoint) -> Iterator[Stated]:
-    yield Stated(place="the plan", license=plan.license)
-    if recognised := recognise(release.licence).licence_id:
+    yield Stated(place="the release", license=release.license)
+    if release.license == plan.license and (recognised := recognise(release.licence).licence_id):
         yield Stated(place="LICENSE", license=recognised)
     yield from header_statements(version)
     yield from folder_statements(source, "the internal model's ")
