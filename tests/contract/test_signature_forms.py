@@ -2,6 +2,7 @@
 
 import base64
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -14,7 +15,7 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import ValidationError
 from referencing import Registry, Resource
@@ -24,7 +25,7 @@ from weighbridge.checkpoint.digest import FileDigests
 from weighbridge.checkpoint.read import read_folder
 from weighbridge.dossier.signature import BundleSigner, Signer, Verifier, sign_files
 from weighbridge.errors import InputError, VerificationError
-from weighbridge.shell.certificates import CertificateChainVerifier, CertificateSigner
+from weighbridge.shell.certificates import CertificateChainVerifier, CertificateSigner, read_certificates
 from weighbridge.shell.signing import EcKeySigner, EcKeyVerifier, create_key_pair
 from weighbridge.shell.sigstore_identity import SigstoreSigner, SigstoreVerifier
 
@@ -176,6 +177,89 @@ def test_an_issuer_that_is_no_authority_vouches_for_nobody(model: Path, tmp_path
     sign(model, pretender.signer())
     with pytest.raises(VerificationError, match="vouches"):
         verified(model, pretender.verifier())
+
+
+USAGE_SIGN, USAGE_ENCRYPT = (
+    x509.KeyUsage(
+        digital_signature=signs, key_encipherment=not signs, content_commitment=False, data_encipherment=False,
+        key_agreement=False, key_cert_sign=False, crl_sign=False, encipher_only=False, decipher_only=False,
+    )
+    for signs in (True, False)
+)  # fmt: skip
+FOR_CODE, FOR_ALL, FOR_SERVERS = (
+    x509.ExtendedKeyUsage([purpose])
+    for purpose in (
+        ExtendedKeyUsageOID.CODE_SIGNING,
+        ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE,
+        ExtendedKeyUsageOID.SERVER_AUTH,
+    )
+)
+
+
+def self_issued(*extensions: x509.ExtensionType) -> tuple[CertificateChainVerifier, bytes, ec.EllipticCurvePrivateKey]:
+    """A verifier that trusts a root, and a certificate with these extensions that the root issued, with its key."""
+    root_key, key = (ec.generate_private_key(ec.SECP256R1()) for _ in range(2))
+
+    def issue(name: str, public: ec.EllipticCurvePublicKey, ca: bool) -> x509.CertificateBuilder:
+        subject, issuer = (x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, text)]) for text in (name, "root"))
+        builder = x509.CertificateBuilder(issuer, subject, public, 5, NOW - timedelta(days=1), NOW + timedelta(days=1))
+        return builder.add_extension(x509.BasicConstraints(ca=ca, path_length=None), critical=True)
+
+    root = issue("root", root_key.public_key(), ca=True).sign(root_key, hashes.SHA256())
+    builder = issue("leaf", key.public_key(), ca=False)
+    for extension in extensions:
+        builder = builder.add_extension(extension, critical=False)
+    leaf = builder.sign(root_key, hashes.SHA256()).public_bytes(serialization.Encoding.DER)
+    return CertificateChainVerifier(roots=(root,), clock=lambda: NOW), leaf, key
+
+
+@pytest.mark.parametrize(
+    "extensions", [[USAGE_SIGN], [FOR_CODE], [FOR_ALL], [USAGE_SIGN, FOR_CODE]], ids=("usage", "code", "any", "both")
+)
+def test_a_certificate_for_signing_is_taken(extensions: list[x509.ExtensionType]) -> None:
+    verifier, leaf, key = self_issued(*extensions)
+    verifier.verify_certified((leaf,), b"m", key.sign(b"m", ec.ECDSA(hashes.SHA256())))
+
+
+@pytest.mark.parametrize(
+    ("extensions", "message"),
+    [
+        ([], "does not say that it may sign"),
+        ([FOR_SERVERS], "another purpose"),
+        ([USAGE_SIGN, FOR_SERVERS], "another purpose"),
+        ([USAGE_ENCRYPT], "may not sign"),
+        ([USAGE_ENCRYPT, FOR_CODE], "may not sign"),
+    ],
+)
+def test_a_certificate_for_something_else_is_refused(extensions: list[x509.ExtensionType], message: str) -> None:
+    verifier, leaf, key = self_issued(*extensions)
+    with pytest.raises(VerificationError, match=message):
+        verifier.verify_certified((leaf,), b"m", key.sign(b"m", ec.ECDSA(hashes.SHA256())))
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("06082a8648ce3d030107", "06082a8648ce3d030108"),
+        ("a003020102", "a003020147"),
+        ("06072a8648ce3d0201", "06072a8648ce3d0209"),
+    ],
+    ids=("curve", "version", "algorithm"),
+)  # fmt: skip
+def test_a_certificate_that_nobody_knows_how_to_read_is_refused(old: str, new: str) -> None:
+    verifier, leaf, _ = self_issued(USAGE_SIGN)
+    assert bytes.fromhex(old) in leaf
+    strange = leaf.replace(bytes.fromhex(old), bytes.fromhex(new))
+    for chain in ((strange,), (leaf, strange)):
+        with pytest.raises(VerificationError):
+            verifier.verify_certified(chain, b"m", b"x" * 70)
+
+
+def test_a_pipe_in_place_of_certificates_or_a_key_is_refused(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    for load in (EcKeySigner.load, EcKeyVerifier.load, read_certificates):
+        with pytest.raises(InputError, match="is a pipe"):
+            load(tmp_path / "pipe")
 
 
 def test_a_missing_link_in_the_chain_is_no_chain(model: Path, authority: Authority) -> None:

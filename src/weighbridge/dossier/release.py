@@ -6,9 +6,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Self
 
+from weighbridge.checkpoint.document import parse_object
 from weighbridge.checkpoint.manifest import Manifest, relative_path
 from weighbridge.dossier.disclosure import Disclosure
-from weighbridge.errors import InputError
+from weighbridge.dossier.record_form import check_form
+from weighbridge.errors import CheckpointError, InputError, UnsafePathError
 from weighbridge.evidence.record import Audit, Interval, Measurement
 
 RELEASE_SCHEMA = "https://weighbridge.dev/schema/release/v2"
@@ -19,6 +21,8 @@ RELEASE_NAME = "release.json"
 
 MAX_RECORD_BYTES = 16 * 1024 * 1024
 """A record is read from a stranger's folder: more than this is refused before it is parsed."""
+
+MAX_RECORD_DEPTH, MAX_RECORD_VALUES = 64, 2_000_000
 
 HELD_BACK_KINDS = ("tensors", "files", "metadata")
 OUTCOMES = ("met", "not met", "not measured")
@@ -335,10 +339,9 @@ class ReleaseRecord:
             fields = dict(data)
             if (schema := fields.pop("schema", None)) not in READABLE_SCHEMAS:
                 raise ValueError(f"the schema is {schema!r}, this reads {' and '.join(READABLE_SCHEMAS)}")
+            check_form(fields)
             if "disclosure" in fields:
                 fields["disclosure"] = Disclosure.from_json(fields["disclosure"])
-            for name in ("model", "version", "subject", "source_digest", "format", "license", "weighbridge_version"):
-                _text(fields[name], name)
             fields["manifest"] = Manifest.from_json(fields["manifest"])
             fields["texts"] = Texts.from_json(fields["texts"])
             fields["held_back"] = HeldBackSummary.from_json(fields["held_back"])
@@ -355,21 +358,19 @@ def read_release(data: bytes, *, place: str) -> ReleaseRecord:
     """Read a `release.json` that somebody else wrote; `place` names it in errors.
 
     Raises:
-        InputError: if it is too large, not JSON, or not a release record.
+        InputError: if it is too large, not JSON, has an object with one key twice, or is not a release record.
         UnsafePathError: if a file of its manifest leads out of the folder.
     """
     if len(data) > MAX_RECORD_BYTES:
         raise InputError(f"a release record of {len(data)} bytes is more than {MAX_RECORD_BYTES}", place=place)
     try:
-        parsed = json.loads(data.decode("utf-8"), parse_constant=_refuse_constant)
-        if not isinstance(parsed, dict):
-            raise ValueError("it holds no object")
+        parsed = parse_object(data, place=place, max_depth=MAX_RECORD_DEPTH, max_values=MAX_RECORD_VALUES)
+        # What cannot be written again, such as half a character or an infinity, cannot be shown either.
+        canonical_bytes(parsed)
         return ReleaseRecord.from_json(parsed)
-    except RecursionError:
-        raise InputError("not a release record: nested too deep", place=place) from None
+    except CheckpointError as error:
+        if isinstance(error, UnsafePathError):
+            raise
+        raise InputError(f"not a release record: {error.message}", place=place, hint="Obtain it again.") from error
     except ValueError as error:
         raise InputError(f"not a release record: {error}", place=place, hint="Obtain it again.") from error
-
-
-def _refuse_constant(name: str) -> float:
-    raise ValueError(f"{name} is not a number that JSON knows")

@@ -47,14 +47,16 @@ from weighbridge.hub.catalogue import (
 )
 from weighbridge.hub.damage import Hashes, damage
 from weighbridge.hub.lock import held_lock
-from weighbridge.hub.standing import check_not_recalled, check_offered, state_of
+from weighbridge.hub.standing import check_known, check_not_recalled, check_offered, state_of
 from weighbridge.hub.state import (
     CATALOGUE,
+    FRESH_COPY,
     FURTHER_FOLDERS,
     MODELS,
     PAGE,
     attestation_path,
     check_further,
+    check_state,
     read_bounded,
     read_state,
     state_id,
@@ -160,14 +162,15 @@ class LocalHub:
             The id of the state that is current now. Content that is published already changes nothing.
 
         Raises:
-            HubError: if somebody else is publishing for too long, the disk is full or not writable, or a staged file
-                is not what its manifest states. What was published before stays as it was.
+            HubError: if somebody else is publishing for too long, the disk is full or not writable, the current state
+                was altered, or a staged file is not what its manifest states. What was published before stays as it
+                was.
             RecalledError: if one of the versions was recalled before.
         """
         check_staged(versions, retire)
         with self._locked():
+            before, files = self._unaltered()
             self._sweep()
-            before, files = self.catalogue(), self.files()
             check_not_recalled(versions, before, files)
             catalogue = {name: entry for name, entry in before.items() if name not in retire}
             attested = {}
@@ -192,12 +195,12 @@ class LocalHub:
             further: makes the further files of the state; without it they stay.
 
         Raises:
-            HubError: if somebody else is publishing for too long, the folder cannot be written to, or a name or digest
-                would be another one.
+            HubError: if somebody else is publishing for too long, the folder cannot be written to, the current state
+                was altered, or a name or digest would be another one.
         """
         with self._locked():
+            before, files = self._unaltered()
             self._sweep()
-            before, files = self.catalogue(), self.files()
             text = (self._current(lambda state: read_bounded(state / PAGE), PAGE) or b"").decode("utf-8", "replace")
             catalogue = change(before)
             if {n: v.digest for n, v in catalogue.items()} != {n: v.digest for n, v in before.items()}:
@@ -208,11 +211,12 @@ class LocalHub:
         """Delete versions and blobs that the current state does not need; return how many bytes that freed.
 
         Raises:
-            HubError: if the folder cannot be locked or written.
+            HubError: if the folder cannot be locked or written, or the current state was altered.
         """
         with self._locked():
+            before, _ = self._unaltered()
             self._sweep()
-            kept = {version.digest for version in self.catalogue().values()}
+            kept = {version.digest for version in before.values()}
             for path in children(self.root / "manifests"):
                 if path.stem not in kept:
                     path.unlink()
@@ -280,6 +284,8 @@ class LocalHub:
         attested: Mapping[str, bytes] | None = None,
     ) -> str:
         ordered = MappingProxyType(dict(sorted(catalogue.items())))
+        for version in ordered.values():
+            self._check_there(version)
         attestations = {**before, **(attested or {})}
         made = before if further is None else further(ordered, before)
         said = {path: attestations.get(path, b"") for path in map(attestation_path, ordered)}
@@ -333,6 +339,21 @@ class LocalHub:
             raise HubError("the manifest is not the one that its name states", place=str(path))
         return manifest
 
+    def _check_there(self, version: PublishedVersion) -> None:
+        """Return if the hub holds the manifest of a version: nothing is said about bytes that never were here.
+
+        Raises:
+            HubError: if it does not.
+        """
+        try:
+            self._manifest(version.digest)
+        except FileNotFoundError as error:
+            raise HubError(
+                f"the catalogue lists {version.name}, and its manifest is missing",
+                place=str(self._manifest_path(version.digest)),
+                hint=FRESH_COPY,
+            ) from error
+
     def _damage(self, digest: str, hashes: Hashes) -> Iterator[str]:
         try:
             manifest = self._manifest(digest)
@@ -342,6 +363,23 @@ class LocalHub:
         yield from damage(self.root, self._version_folder(digest), manifest, self._blobs, hashes)
 
     # How the current state is read
+
+    def _unaltered(self) -> tuple[Mapping[str, PublishedVersion], Mapping[str, bytes]]:
+        """Return the catalogue and the further files, which a new state and its signatures build upon.
+
+        Raises:
+            HubError: if they are not what was published.
+        """
+        read = self._current(lambda state: (state, read_state(state)))
+        if read is None:
+            return MappingProxyType({}), MappingProxyType({})
+        state, files = read
+        check_state(state, files)
+        place = str(self.root / "current" / CATALOGUE)
+        catalogue = read_catalogue(files.pop(CATALOGUE, b""), place=place)
+        files.pop(PAGE, None)
+        check_known(catalogue, files, place=place)
+        return catalogue, MappingProxyType(files)
 
     def _current_id(self) -> str | None:
         try:

@@ -19,6 +19,9 @@ from weighbridge.hub.standing import STATUS_KEY, said_of, signed_statuses, stage
 Advisories = Callable[[Mapping[str, PublishedVersion], Mapping[str, bytes]], Mapping[str, bytes]]
 """Makes advisories (path to bytes) from a catalogue and from the files that were signed before."""
 
+MAX_REASON_CHARACTERS = 2_000
+"""A reason is read on a terminal and on a page: longer words belong into what a reference leads to."""
+
 _BEGIN, _END = "<!-- notices -->", "<!-- end of notices -->"
 _NOTICES = re.compile(re.escape(_BEGIN) + ".*?" + re.escape(_END), re.DOTALL)
 _MAIN, _BODY = (re.compile(rf"<{tag}\b[^>]*>", re.IGNORECASE) for tag in ("main", "body"))
@@ -58,7 +61,7 @@ def recall(
 
     Raises:
         RefusedError: if the stages allow no such move, or no reason is given.
-        InputError: if there is no such version or successor, or the reason is no plain text.
+        InputError: if there is no such version or successor, or the reason is no plain text or too long.
         HubError: if the hub cannot be written to; what was said before stays.
     """
     place = str(hub.root)
@@ -78,6 +81,12 @@ def move(
 ) -> tuple[Mapping[str, PublishedVersion], Status]:
     """Return the catalogue after the move, and what is said of the version then. See `recall`."""
     version = find(catalogue, name, place=place)
+    if len(notice.reason) > MAX_REASON_CHARACTERS:
+        raise InputError(
+            f"the reason has {len(notice.reason):,} characters, more than {MAX_REASON_CHARACTERS:,}",
+            place=place,
+            hint="Say in short what is wrong and what to do, and name with --reference where more is said.",
+        )
     successor = _successor(catalogue, version, notice.successor, place=place)
     said, current = said_of(version), stage_of(version)
     if said is not None and current == notice.stage and (said.reason, said.successor) == (notice.reason, successor):

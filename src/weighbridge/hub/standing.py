@@ -114,6 +114,31 @@ def check_not_recalled(
                 raise error
 
 
+def check_known(catalogue: Mapping[str, PublishedVersion], files: Mapping[str, bytes], *, place: str) -> None:
+    """Return if a catalogue lists nothing but what was signed together with it.
+
+    Args:
+        catalogue: what is published.
+        files: the further files of the same state; without metadata among them nothing was signed so far.
+        place: the catalogue, for errors.
+
+    Raises:
+        HubError: if it names a version, or a version's digest, that no status speaks of.
+        StatusError: if a status is malformed.
+    """
+    if not any(path.startswith("metadata/") for path in files):
+        return
+    statuses = signed_statuses(files)
+    for name, version in catalogue.items():
+        status = statuses.get(status_path(name))
+        if status is None or status.digest != version.digest:
+            raise HubError(
+                f"the catalogue lists {name} with a digest that was never signed: somebody altered it",
+                place=place,
+                hint="Bring the hub folder back from a copy that nobody altered, or publish again into a new one.",
+            )
+
+
 def signed_statuses(files: Mapping[str, bytes]) -> dict[str, Status]:
     """Return the statuses among the files of a state, by path.
 

@@ -7,6 +7,7 @@ A state holds `catalogue.json`, `index.html` and `models/`, and beside them what
 
 import hashlib
 import os
+import stat
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -21,6 +22,7 @@ FURTHER_FOLDERS = ("advisories", "attestations", "metadata", "status")
 """Where the further files of a state lie."""
 
 _MAX_FILE_BYTES = 256 * 1024 * 1024
+FRESH_COPY = "Bring the hub folder back from a copy that nobody altered, or publish again into a new one."
 
 
 def attestation_path(name: str) -> str:
@@ -39,6 +41,20 @@ def state_id(files: Mapping[str, bytes]) -> str:
     for name in sorted(set(files) - {CATALOGUE, PAGE}):
         state.update(b"%s\n%d\n%s" % (os.fsencode(name), len(files[name]), files[name]))
     return state.hexdigest()[:32]
+
+
+def check_state(folder: Path, files: Mapping[str, bytes]) -> None:
+    """Return if the files of a state are those that its name states.
+
+    Raises:
+        HubError: if one was altered, added or taken away since.
+    """
+    if state_id(files) != folder.name:
+        raise HubError(
+            f"{CATALOGUE}, {PAGE} or what is signed was altered since it was published; nothing is signed over that",
+            place=str(folder),
+            hint=FRESH_COPY,
+        )
 
 
 def check_further(files: Mapping[str, bytes]) -> None:
@@ -83,9 +99,13 @@ def read_bounded(path: Path) -> bytes:
     """Return the bytes of a file.
 
     Raises:
-        HubError: if it is larger than any file of a state or manifest is.
+        OSError: if there is none, or it cannot be read.
+        HubError: if it is no regular file, or larger than any file of a state or manifest is.
     """
-    with path.open("rb") as file:
+    # A pipe without a writer would wait for ever.
+    with os.fdopen(os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK), "rb") as file:
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            raise HubError("this is no regular file", place=str(path), hint=FRESH_COPY)
         # `read` sets aside as much memory as it is asked for.
         data = file.read(min(os.fstat(file.fileno()).st_size, _MAX_FILE_BYTES) + 1)
     if len(data) > _MAX_FILE_BYTES:

@@ -2,10 +2,12 @@
 
 Paths are built and checked by the verifier of `cryptography` (RFC 5280). Certificates for signing models carry no host
 name and need not have the extensions that the web asks for; what is asked of them here: every issuer is a
-certification authority that may sign certificates, the signer's own certificate may sign data, and all are valid now.
+certification authority that may sign certificates, the signer's own certificate says that it may sign data or code, and
+says nothing that rules either out, and all are valid now.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -36,13 +38,17 @@ class CertificateSigner:
         Raises:
             InputError: if a file cannot be read, or the certificate is not of this key.
         """
+        from cryptography.exceptions import UnsupportedAlgorithm
         from cryptography.hazmat.primitives import serialization
 
         key = EcKeySigner.load(private_key)
         certificates = read_certificates(certificate)
         if chain is not None:
             certificates = (*certificates, *read_certificates(chain))
-        public = certificates[0].public_key()
+        try:
+            public = certificates[0].public_key()
+        except (ValueError, UnsupportedAlgorithm) as error:
+            raise InputError(f"the certificate's key cannot be read: {error}", place=str(certificate)) from error
         form = serialization.PublicFormat.SubjectPublicKeyInfo
         if public.public_bytes(serialization.Encoding.PEM, form) != key.public_key_pem:
             raise InputError(
@@ -97,36 +103,36 @@ class CertificateChainVerifier:
         from cryptography import x509
         from cryptography.hazmat.primitives.asymmetric import ec
 
-        try:
+        with _readable():
             certificates = [x509.load_der_x509_certificate(item) for item in chain]
             leaf = certificates[0]
-            key = leaf.public_key()
-        except ValueError as error:
-            raise VerificationError(f"a certificate of the signature cannot be read: {error}") from error
-        self._check_path(leaf, certificates[1:])
-        if self.subject and self.subject != (name := _common_name(leaf)):
+            key, name = leaf.public_key(), _common_name(leaf)
+            self._check_path(leaf, certificates[1:], name)
+            _check_usage(leaf, name)
+        if self.subject and self.subject != name:
             raise VerificationError(f"it was signed by {name!r}, expected {self.subject!r}", hint=_UNTRUSTED)
         if not isinstance(key, ec.EllipticCurvePublicKey):
             raise VerificationError("the certificate is not of an elliptic-curve key")
         EcKeyVerifier.of(key).verify(message, signature)
 
-    def _check_path(self, leaf: "x509.Certificate", between: "list[x509.Certificate]") -> None:
-        from cryptography.x509.verification import PolicyBuilder, Store
+    def _check_path(self, leaf: "x509.Certificate", between: "list[x509.Certificate]", name: str) -> None:
+        from cryptography.x509.verification import ExtensionPolicy, PolicyBuilder, Store
         from cryptography.x509.verification import VerificationError as PathError
 
         builder = PolicyBuilder().store(Store(list(self.roots))).time(self.clock()).max_chain_depth(MAX_CHAIN)
-        ca, end_entity = _extension_policies()
-        verifier = builder.extension_policies(ca_policy=ca, ee_policy=end_entity).build_client_verifier()
+        verifier = builder.extension_policies(
+            ca_policy=_authority_policy(), ee_policy=ExtensionPolicy.permit_all()
+        ).build_client_verifier()
         try:
             verifier.verify(leaf, between)
         except PathError as error:
             raise VerificationError(
-                f"none of the given root certificates vouches for the signer {_common_name(leaf)!r} now: {error}",
+                f"none of the given root certificates vouches for the signer {name!r} now: {error}",
                 hint=_UNTRUSTED,
             ) from error
 
 
-def _extension_policies() -> "tuple[ExtensionPolicy, ExtensionPolicy]":
+def _authority_policy() -> "ExtensionPolicy":
     from cryptography import x509
     from cryptography.x509.verification import Criticality, ExtensionPolicy
 
@@ -138,14 +144,54 @@ def _extension_policies() -> "tuple[ExtensionPolicy, ExtensionPolicy]":
         if extension is not None and not extension.key_cert_sign:
             raise ValueError("an issuer may not sign certificates")
 
-    def may_sign(policy: object, certificate: object, extension: "x509.KeyUsage | None") -> None:
-        if extension is not None and not extension.digital_signature:
-            raise ValueError("the certificate of the signer may not sign data")
+    ca = ExtensionPolicy.permit_all().require_present(x509.BasicConstraints, Criticality.AGNOSTIC, is_authority)
+    return ca.may_be_present(x509.KeyUsage, Criticality.AGNOSTIC, may_certify)
 
-    everything = ExtensionPolicy.permit_all()
-    ca = everything.require_present(x509.BasicConstraints, Criticality.AGNOSTIC, is_authority)
-    ca = ca.may_be_present(x509.KeyUsage, Criticality.AGNOSTIC, may_certify)
-    return ca, everything.may_be_present(x509.KeyUsage, Criticality.AGNOSTIC, may_sign)
+
+def _check_usage(leaf: "x509.Certificate", name: str) -> None:
+    """Return if a certificate was issued for signing (RFC 5280, 4.2.1.3 and 4.2.1.12).
+
+    Raises:
+        VerificationError: if it says that it is for something else, or does not say what it is for.
+    """
+    from cryptography import x509
+    from cryptography.x509.oid import ExtendedKeyUsageOID
+
+    extensions = [item.value for item in leaf.extensions]
+    usages = [item for item in extensions if isinstance(item, x509.KeyUsage)]
+    purposes = [item for item in extensions if isinstance(item, x509.ExtendedKeyUsage)]
+    signing = {ExtendedKeyUsageOID.CODE_SIGNING, ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE}
+    if not (usages or purposes):
+        wrong = "does not say that it may sign"
+    elif not all(usage.digital_signature for usage in usages):
+        wrong = "may not sign data"
+    elif not all(signing.intersection(purpose) for purpose in purposes):
+        wrong = "was issued for another purpose than signing code"
+    else:
+        return
+    raise VerificationError(
+        f"the certificate of the signer {name!r} {wrong}",
+        hint="The publisher needs a certificate with the key usage digitalSignature; if it lists extended key usages, "
+        "codeSigning must be among them.",
+    )
+
+
+@contextmanager
+def _readable() -> Iterator[None]:
+    """Raise what `cryptography` raises about certificates of strangers as a `VerificationError`."""
+    from cryptography import x509
+    from cryptography.exceptions import UnsupportedAlgorithm
+
+    try:
+        yield
+    except (
+        ValueError,
+        UnsupportedAlgorithm,
+        x509.InvalidVersion,
+        x509.DuplicateExtension,
+        x509.UnsupportedGeneralNameType,
+    ) as error:
+        raise VerificationError(f"a certificate of the signature cannot be read: {error}", hint=_UNTRUSTED) from error
 
 
 def read_certificates(path: Path) -> "tuple[x509.Certificate, ...]":
@@ -158,7 +204,7 @@ def read_certificates(path: Path) -> "tuple[x509.Certificate, ...]":
 
     try:
         return tuple(x509.load_pem_x509_certificates(read_pem(path)))
-    except ValueError as error:
+    except (ValueError, x509.InvalidVersion) as error:
         raise InputError(
             f"this holds no certificate in PEM form: {error}",
             place=str(path),

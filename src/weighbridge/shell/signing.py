@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from weighbridge.errors import InputError, VerificationError, WorkspaceError
+from weighbridge.shell.small_file import read_small
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric import ec
@@ -192,18 +193,9 @@ def read_pem(path: Path) -> bytes:
     """Return the bytes of a PEM file.
 
     Raises:
-        InputError: if it cannot be read, or is too large to be one.
+        InputError: if it cannot be read, is no regular file, or is too large to be one.
     """
-    try:
-        with path.open("rb") as file:
-            data = file.read(_MAX_PEM_BYTES + 1)
-    except OSError as error:
-        raise InputError(
-            f"the key cannot be read: {error.strerror}", place=str(path), hint="Check the path and its permissions."
-        ) from error
-    if len(data) > _MAX_PEM_BYTES:
-        raise InputError(f"this is no key: it is larger than {_MAX_PEM_BYTES} bytes", place=str(path))
-    return data
+    return read_small(path, _MAX_PEM_BYTES, "the key file", hint="Check the path and its permissions.")
 
 
 def _public_pem(key: "ec.EllipticCurvePublicKey") -> bytes:

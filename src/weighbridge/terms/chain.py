@@ -16,6 +16,9 @@ __all__ = ["WEIGHT_RELATIONS", "Chain", "ChainError", "Edge", "Relation", "Work"
 WEIGHT_RELATIONS = frozenset({Relation.FINETUNE, Relation.ADAPTER, Relation.QUANTISE, Relation.MERGE})
 """Relations in which the child's weights contain, or were computed from, the parent's."""
 
+UNKNOWN_MODALITY = "unknown"
+"""Stands among the modalities of a work of which nothing shows that it has no others."""
+
 MAX_WORKS = 10_000
 MAX_EDGES = 50_000
 MAX_LICENCES = 500
@@ -45,7 +48,7 @@ class Work:
         ref: its name, for example `owner/model`; unique in the chain.
         license: SPDX expression or name, as its publisher states it; empty if not stated.
         digest: SHA-256 of its manifest, 64 hexadecimal digits; empty if it is not pinned.
-        modalities: what it takes or gives, such as `text`, `image`.
+        modalities: what it takes or gives, such as `text`, `image`; `UNKNOWN_MODALITY` if there may be more.
         license_text: the licence text that came along with it; None if none came.
         notice: the NOTICE that came along; empty if none came.
         use_policies: policies that its licence includes, as they were archived for this work.

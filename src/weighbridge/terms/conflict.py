@@ -8,7 +8,7 @@ from weighbridge.terms.fact import Activity, Answer, Clause, DutyKind, Licence, 
 from weighbridge.terms.force import Bond, Force, answer_of, is_limited, is_share_alike
 from weighbridge.terms.lineage import holders
 from weighbridge.terms.terms import Conflict, Ground, Obligation, strictest_answer
-from weighbridge.terms.territory import EU_MEMBERS, country
+from weighbridge.terms.territory import EU_CODES, country
 
 METRICS = {
     Metric.MONTHLY_USERS: "monthly users",
@@ -107,7 +107,7 @@ def _as_strict(mine: Threshold, theirs: Threshold) -> bool:
 
 def _as_wide(mine: TerritoryLimit, theirs: TerritoryLimit) -> bool:
     def countries(regions: Iterable[str]) -> set[str]:
-        return {code for region in regions for code in (EU_MEMBERS if region == "EU" else {country(region)})}
+        return {code for region in regions for code in (EU_CODES if region == "EU" else {country(region)})}
 
     modalities = not mine.modalities or (bool(theirs.modalities) and {*theirs.modalities} <= {*mine.modalities})
     return mine.applies_to == theirs.applies_to and modalities and countries(theirs.regions) <= countries(mine.regions)

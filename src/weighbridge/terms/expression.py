@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from weighbridge.errors import InputError
+from weighbridge.terms.exception import only_adds, without_additions
 from weighbridge.terms.fact import Licence
 from weighbridge.terms.registry import Registry
 
@@ -107,11 +108,11 @@ def join(expressions: Iterable[Expression]) -> str:
 def keeps(declared: Leaf, inherited: Leaf) -> bool:
     """Say whether declaring `declared` keeps `inherited`: the same, or what `inherited` itself lets one choose.
 
-    An exception may be left away, and "or later" may be narrowed to a later version.
+    An exception that only adds permissions may be left away, and "or later" may be narrowed to a later version.
     """
     if declared.expression == inherited.expression:
         return True
-    base = re.split(r" WITH ", inherited.expression)[0]
+    base = without_additions(inherited.expression)
     if declared.expression == base:
         return True
     mine, theirs = _VERSION.match(declared.expression), _VERSION.match(base)
@@ -191,10 +192,14 @@ def _branches(tree: Any, registry: Registry, place: str) -> tuple[tuple[Leaf, ..
 
 
 def _leaf(name: str, registry: Registry) -> Leaf:
-    """Return the licence that `name` stands for, with its exception or `+` where the index lacks the whole."""
+    """Return the licence that `name` stands for, with its exception or `+` where the index lacks the whole.
+
+    With an exception that does more than add permissions it is another licence, whose facts nobody knows.
+    """
     base, _, exception = name.partition(" WITH ")
     suffix = f" WITH {_spdx_name(exception)}" if exception else ""
-    for candidate, kept in ((name, ""), (base, suffix), *_later(base, suffix)):
+    parts = ((base, suffix), *_later(base, suffix)) if not exception or only_adds(exception) else ()
+    for candidate, kept in ((name, ""), *parts):
         if licence := registry.get(candidate):
             return Leaf(expression=licence.expression + kept, licence=licence, stated=name)
     return Leaf(expression=_spdx_name(base) + suffix, licence=None, stated=name)

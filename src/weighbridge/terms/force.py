@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 from weighbridge.errors import InputError
 from weighbridge.terms.chain import WEIGHT_RELATIONS, Chain
+from weighbridge.terms.companion import difference
 from weighbridge.terms.expression import Expression, Leaf, join, keeps, parse, unreadable
 from weighbridge.terms.fact import Activity, Answer, Category, DutyKind, Licence
 from weighbridge.terms.lineage import Lineage, trace
@@ -42,11 +43,11 @@ class Bond:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Unsettled:
-    """A work whose licence is not known, or whose choice of licences nobody made.
+    """A work whose licence is not known or has another text, or whose choice of licences nobody made.
 
     Attributes:
         work: its ref.
-        rule: `unknown-licence` or `unclear-fact`.
+        rule: `unknown-licence`, `unclear-fact` or `text-differs`.
         message: what is not known, and what to do.
         licence: as stated.
         binds: whether every permission is unknown because of it, and no bond says so.
@@ -152,6 +153,7 @@ class _Scale:
         beside = self.lineage.data | self.lineage.code
         for ref in sorted(beside - self.lineage.weights - self.lineage.teachers - self.lineage.distant):
             self._note_unknown(ref, _least_restrictive(self.read(works[ref].license)), binds=False)
+        self._compare_texts(declared)
         derived = _derivatives(outputs, distant)
         self.parts += [Expression(text=leaf.expression, branches=((leaf,),)) for leaf, _ in derived.values()]
         return Force(
@@ -208,6 +210,16 @@ class _Scale:
     def _note_unknown(self, ref: str, branch: Iterable[Leaf], *, binds: bool) -> None:
         if unknown := [leaf for leaf in branch if leaf.licence is None]:
             self.unsettled.append(_unknown(ref, unknown, binds=binds))
+
+    def _compare_texts(self, declared: Expression) -> None:
+        """Note every work whose text is not that of the licence it states: nobody knows which of them holds."""
+        binding = {self.chain.root} | self.lineage.weights | self.lineage.teachers
+        for work in self.chain.works:
+            own = work.ref == self.chain.root
+            if work.license_text and (own or work.ref in self.lineage.relevant):
+                stated = declared if own else self.read(work.license)
+                if how := difference(stated, work.license_text, self.registry):
+                    self.unsettled.append(_other_text(work.ref, how, stated, binds=work.ref in binding))
 
     def _bonds(
         self,
@@ -284,6 +296,11 @@ def _unknown(ref: str, leaves: Sequence[Leaf], *, binds: bool) -> Unsettled:
     else:
         message = f"no licence is stated for {ref}: ask its publisher"
     return Unsettled(work=ref, rule="unknown-licence", message=message, licence=shown or "not stated", binds=binds)
+
+
+def _other_text(ref: str, how: str, stated: Expression, *, binds: bool) -> Unsettled:
+    message = f"the text that came with {ref} is {how}: read it"
+    return Unsettled(work=ref, rule="text-differs", message=message, licence=stated.text, binds=binds)
 
 
 def _open_choice(ref: str, expression: Expression) -> Unsettled:

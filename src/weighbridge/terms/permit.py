@@ -168,7 +168,8 @@ def _thresholds(terms: Terms, use: Use, activity: Activity) -> Iterator[_Point]:
         fact = item.fact
         if fact.activities and activity not in fact.activities:
             continue
-        if fact.exempt and use.end_user_only:
+        exempt = _only_end_user(use) if fact.exempt else False
+        if exempt:
             continue
         if fact.commercial_only and use.commercial is False and activity is not Activity.COMMERCIAL:
             continue
@@ -177,7 +178,24 @@ def _thresholds(terms: Terms, use: Use, activity: Activity) -> Iterator[_Point]:
             yield _duty_point(terms, item, outcome)
         elif outcome != PASS:
             unsure = outcome == FAIL and fact.commercial_only and use.commercial is None
-            yield _threshold_point(item, use, UNKNOWN if unsure else outcome)
+            point = _threshold_point(item, use, UNKNOWN if unsure else outcome)
+            yield point if exempt is False else _perhaps_exempt(point)
+
+
+def _only_end_user(use: Use) -> bool | None:
+    """Whether the use is that of an end user; None if it leaves open whether it is a licensee's as well.
+
+    Whoever fine-tunes, hosts or hands out a model exercises rights of the licence, and is no mere end user.
+    """
+    if not use.end_user_only:
+        return False
+    rights = (use.fine_tunes, use.hosts, use.redistributes)
+    return False if any(rights) else None if None in rights else True
+
+
+def _perhaps_exempt(point: _Point) -> _Point:
+    reason = f"{point.reason} Only end users are exempt: state whether you fine-tune, host or redistribute it."
+    return _Point(outcome=UNKNOWN, reason=reason, ground=point.ground)
 
 
 def _measure(fact: Threshold, use: Use) -> str:
@@ -252,13 +270,15 @@ def _seat(item: AppliedTerritory, use: Use) -> _Point | None:
     if not region:
         return None
     where = _section(fact.clause.section)
-    if use.end_user_only and fact.exempt:
+    exempt = _only_end_user(use) if fact.exempt else False
+    if exempt:
         reason = f"{item.licence} grants no rights to licensees seated in {region}{where}, but exempts {fact.exempt}."
         return _Point(outcome=PASS, reason=reason, ground=ground)
     reason = (
         f"Your seat {country(use.seat)} lies in {region}, where {item.licence} grants no rights to licensees{where}."
     )
-    return _Point(outcome=FAIL, reason=reason, ground=ground)
+    point = _Point(outcome=FAIL, reason=reason, ground=ground)
+    return point if exempt is False else _perhaps_exempt(point)
 
 
 def _distribution(item: AppliedTerritory, use: Use) -> _Point | None:

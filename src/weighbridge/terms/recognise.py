@@ -14,6 +14,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from weighbridge.terms.fact import Licence
+from weighbridge.terms.holder import names_holder
 from weighbridge.terms.registry import archived, registry
 
 MAX_TEXT_BYTES = 1 << 20
@@ -25,19 +26,11 @@ _TYPOGRAPHY = str.maketrans(
     | dict.fromkeys("\u2010\u2011\u2012\u2013\u2014\u2212", "-")
 )
 _SLOT = "{copyright}"
-_END_OF_TERMS = re.compile(r"^\W*END OF TERMS AND CONDITIONS\W*$", re.MULTILINE)
-_COPYRIGHT = re.compile(r"\s*(?:Copyright|COPYRIGHT|\(c\)|\(C\)|\u00a9)[^\n]{0,200}\Z")
-_RESERVED = re.compile(r"\s*All rights reserved\.?\s*\Z", re.IGNORECASE)
-_WORD = re.compile(r"[a-z]+")
-# A line that is to name a year and a holder must have no room for a term.
-_TERM_WORDS = frozenset(
-    _WORD.findall("""
-    may must shall cannot never not no only except unless if without provided prohibited forbidden permitted permission
-    grant granted required subject conditions use uses used using copy copies distribute distribution modify modified
-    sell license licence licensed licensee sublicense terms agree agreement terminate revoked restricted restriction
-    restrictions commercial noncommercial research academic
-    """)
-)
+_END_OF_TERMS = re.compile(r"^\W*END[^\S\n]+OF[^\S\n]+TERMS[^\S\n]+AND[^\S\n]+CONDITIONS\W*$", re.MULTILINE)
+_SEEN: dict[str, tuple[str, ...]] = {}
+"""What texts are, by their digest: a chain brings the same ones along again and again."""
+
+_MAX_SEEN = 4096
 _MAX_HEAD_LINES = 40
 _TITLES: Mapping[str, tuple[str, ...]] = {
     "MIT": ("MIT License", "The MIT License", "The MIT License (MIT)", "MIT LICENSE"),
@@ -86,7 +79,11 @@ def recognise(text: bytes | str) -> Recognition:
     index = _index()
     if found := index.exact.get(sha256):
         return Recognition(licence_id=found[0], how="exact", sha256=sha256, candidates=found)
-    found = _same_words(data, index) if len(data) <= MAX_TEXT_BYTES else ()
+    if (found := _SEEN.get(sha256)) is None:
+        found = _same_words(data, index) if len(data) <= MAX_TEXT_BYTES else ()
+        if len(_SEEN) >= _MAX_SEEN:
+            _SEEN.clear()
+        _SEEN[sha256] = found
     if not found:
         return Recognition(licence_id=None, how="", sha256=sha256)
     return Recognition(licence_id=found[0], how="normalised", sha256=sha256, candidates=found)
@@ -156,21 +153,14 @@ def _same_words(data: bytes, index: _Index) -> tuple[str, ...]:
 def _parts(text: str) -> tuple[str, str]:
     """Return the terms and what follows them, normalised, without the lines that name year and holder."""
     lines = text.removeprefix("\ufeff").splitlines()
-    while lines and (not lines[0].strip() or _names_holder(lines[0])):
+    while lines and (not lines[0].strip() or names_holder(lines[0])):
         del lines[0]
     bare = "\n".join(lines)
     end = _END_OF_TERMS.search(bare)
     if end is None:
         return normalise(bare), ""
-    rest = (_SLOT if _names_holder(line) else line for line in bare[end.end() :].splitlines())
+    rest = (_SLOT if names_holder(line) else line for line in bare[end.end() :].splitlines())
     return normalise(bare[: end.end()]), normalise("\n".join(rest))
-
-
-def _names_holder(line: str) -> bool:
-    """Whether a line names year and holder of a copyright, and has no room for a term."""
-    if _RESERVED.match(line):
-        return True
-    return bool(_COPYRIGHT.match(line)) and _TERM_WORDS.isdisjoint(_WORD.findall(line.lower()))
 
 
 def _templated(text: str, words: str, templates: Iterable[_Template]) -> tuple[str, ...]:
@@ -189,7 +179,7 @@ def _is_head(text: str, head: str, titles: frozenset[str]) -> bool:
         if seen == head:
             return True
         plain = normalise(line)
-        if plain and plain.strip("#*= ") not in titles and not _names_holder(plain):
+        if plain and plain.strip("#*= ") not in titles and not names_holder(plain):
             return False
         seen = f"{seen} {plain}".strip()
     return False

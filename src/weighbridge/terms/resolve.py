@@ -6,7 +6,7 @@ what a licence says about outputs; data and code stay works of their own.
 
 from collections.abc import Iterable, Iterator, Mapping
 
-from weighbridge.terms.chain import WEIGHT_RELATIONS, Chain
+from weighbridge.terms.chain import UNKNOWN_MODALITY, WEIGHT_RELATIONS, Chain
 from weighbridge.terms.conflict import (
     forbidden_derivatives,
     further_restrictions,
@@ -154,7 +154,8 @@ def _territories(force: Force) -> tuple[AppliedTerritory, ...]:
         for fact in licence.territories if licence else ():
             wanted = frozenset(fact.modalities)
             sure = not wanted or any(wanted & modalities[ref] for ref in _origins(force, bond))
-            if sure or any(wanted & modalities[ref] for ref in (*bond.works, force.chain.root)):
+            possible = wanted | {UNKNOWN_MODALITY}
+            if sure or any(possible & modalities[ref] for ref in (*bond.works, force.chain.root)):
                 steward = licence.steward if licence else ""
                 found.append(
                     AppliedTerritory(fact=fact, licence=bond.leaf.id, steward=steward, works=bond.works, sure=sure)

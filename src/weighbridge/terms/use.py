@@ -21,7 +21,8 @@ class Use:
         territories: where the model, or a service on it, will be used or handed out, ISO 3166-1 alpha-2.
         fine_tunes, distils, hosts, redistributes: what will be done with it; `distils` means training another model
             on its outputs.
-        end_user_only: whether it is only reached through somebody else's product or service.
+        end_user_only: whether it is only reached through somebody else's product or service. Who also fine-tunes,
+            hosts or redistributes it is a licensee all the same.
     """
 
     purpose: str = ""

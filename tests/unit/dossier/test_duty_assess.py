@@ -19,7 +19,9 @@ FREE = {"training.compute_flop": "2e22", "model.monetised": "no"}
 
 
 def terms_of(licence: str) -> Terms:
-    chain = Chain(root="acme/m", works=(Work(ref="acme/m", license=licence, license_text="text"),), edges=())
+    known = registry().get(licence)
+    text = ((known and registry().text(known)) or "text").replace("{copyright}", "2026 Acme")
+    chain = Chain(root="acme/m", works=(Work(ref="acme/m", license=licence, license_text=text),), edges=())
     return resolve(chain, declared=licence, registry=registry(), model_name="m")
 
 

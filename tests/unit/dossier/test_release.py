@@ -70,12 +70,16 @@ def test_a_model_is_owner_and_name(model: str) -> None:
     ("data", "message"),
     [
         (b"", "not a release record"),
-        (b"[]", "it holds no object"),
+        (b"[]", "not an object"),
         (b"{}", "the schema is None"),
         (b'{"schema": "https://weighbridge.dev/schema/release/v9"}', "release/v9"),
         (b"\xff", "not a release record"),
-        (b"[" * 200_000, "nested too deep"),
-        (b'{"a": NaN}', "NaN is not a number"),
+        (b"[" * 200_000, "more than 64 levels deep"),
+        (b'{"a": NaN}', "Out of range float"),
+        (b'{"a": 1e999}', "Out of range float"),
+        (b'{"a": "\\ud800"}', "surrogates not allowed"),
+        (b'{"license": "MIT", "license": "GPL-3.0-only"}', "'license' occurs twice"),
+        (b'{"texts": {"title": "a", "title": "b"}}', "'title' occurs twice"),
         (b" " * (MAX_RECORD_BYTES + 1), "is more than"),
     ],
 )
@@ -95,7 +99,7 @@ def test_a_record_without_one_of_its_fields_is_refused(field: str) -> None:
 
 @pytest.mark.parametrize("field", ["version", "license", "subject"])
 def test_a_field_of_another_type_is_refused(field: str) -> None:
-    with pytest.raises(InputError, match="must be text"):
+    with pytest.raises(InputError, match="expected text"):
         read_release(json.dumps({**a_record().to_json(), field: 7}).encode(), place="release.json")
 
 
@@ -219,3 +223,42 @@ def test_a_finding_belongs_to_its_audit() -> None:
     subject = a_record().subject
     record = a_record(audits=(an_audit(subject, a_finding(subject)),))
     assert read_release(record.to_bytes(), place="x").audits[0].findings[0].rule == "held-back/content"
+
+
+_WRONG_TYPES: tuple[tuple[tuple[str | int, ...], object], ...] = (
+    (("architecture",), "x"),
+    (("architecture", "family"), ["llama"]),
+    (("architecture", "parameters"), 10**400),
+    (("source_architecture",), []),
+    (("recipe", 0, "step"), {}),
+    (("recipe", 0, "engine"), ["x"]),
+    (("parents",), [{"ref": {}}]),
+    (("parents",), [{"ref": "a/b", "license": 5}]),
+    (("texts", "title"), 5),
+    (("texts", "languages"), "en"),
+    (("held_back", "parts"), [{"description": [], "kind": "files", "count": 1, "size_bytes": 1}]),
+    (("held_back", "left_out_files"), True),
+    (("audits", 0, "probe"), {}),
+    (("audits", 0, "coverage"), []),
+    (("measurements", 0, "measure"), []),
+    (("measurements", 0, "value"), "1"),
+    (("measurements", 0, "context"), "x"),
+    (("terms",), "x"),
+    (("openness",), []),
+)
+
+
+@pytest.mark.parametrize(("path", "value"), _WRONG_TYPES)
+def test_a_value_of_another_type_is_refused_where_the_record_is_read(
+    path: tuple[str | int, ...], value: object
+) -> None:
+    subject = a_record().subject
+    record = a_record(measurements=(a_measurement(subject, "perplexity", 2.0),), audits=(an_audit(subject),))
+    data = json.loads(record.to_bytes())
+    where = data
+    for key in path[:-1]:
+        where = where[key]
+    where[path[-1]] = value
+    with pytest.raises(InputError, match=f"{path[-1]}.*(expected|too large|found)") as caught:
+        read_release(json.dumps(data).encode(), place="there/release.json")
+    assert caught.value.hint

@@ -6,13 +6,28 @@ import signal
 import sys
 from collections.abc import Mapping
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 from hub_child import MODELS, stage
 
+from weighbridge.dossier.status import State, Status
 from weighbridge.hub.folder import LocalHub, PublishedVersion
+from weighbridge.hub.standing import signed_statuses, status_path
 
 Catalogue = Mapping[str, PublishedVersion]
+
+
+def said(version: PublishedVersion, generation: int) -> bytes:
+    return Status(
+        name=version.name,
+        digest=version.digest,
+        subject="",
+        state=State.DEPRECATED,
+        since=datetime(2026, 11, 22, tzinfo=UTC),
+        circle="",
+        reason=str(generation),
+    ).to_bytes()
 
 
 def amend(root: Path, generation: int) -> None:
@@ -20,7 +35,7 @@ def amend(root: Path, generation: int) -> None:
         return {name: replace(version, record={"generation": generation}) for name, version in catalogue.items()}
 
     def further(catalogue: Catalogue, before: Mapping[str, bytes]) -> Mapping[str, bytes]:
-        made = {f"status/{name}/status.json": str(generation).encode() for name in catalogue}
+        made = {status_path(name): said(version, generation) for name, version in catalogue.items()}
         return {**made, "metadata/timestamp.json": str(generation).encode(), "metadata/1.root.json": b"root"}
 
     LocalHub(root).amend(change, page=lambda _, page: str(generation), further=further)
@@ -31,7 +46,9 @@ def check(root: Path) -> int:
     hub = LocalHub(root)
     assert hub.verify() == ()
     generations = {version.record["generation"] for version in hub.catalogue().values()}
-    generations |= {int(data) for path, data in hub.files().items() if not path.endswith("root.json")}
+    files = hub.files()
+    generations |= {int(status.reason) for status in signed_statuses(files).values()}
+    generations |= {int(data) for path, data in files.items() if path.endswith("timestamp.json")}
     generations.add(int((root / "index.html").read_text()))
     assert len(generations) == 1, generations
     assert tuple(hub.catalogue()) == MODELS

@@ -321,7 +321,7 @@ def test_a_kill_at_any_moment_leaves_the_old_state_or_the_new_one(tmp_path: Path
         with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as publisher:
             assert publisher.stdout is not None
             assert publisher.stdout.readline() == f"{start}\n"
-            time.sleep(moments.uniform(0, 0.08))
+            time.sleep(moments.uniform(0, 0.2))
             publisher.send_signal(signal.SIGKILL)
             begun = max([start, *map(int, publisher.stdout.read().split())])
         after = child.check(root)

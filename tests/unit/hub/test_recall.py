@@ -106,11 +106,19 @@ def test_a_recall_needs_a_reason_in_plain_text(hub: LocalHub, reason: str) -> No
     assert (hub.root / "current").readlink() == state
 
 
+def test_a_reason_that_nobody_would_read_is_refused_and_not_repeated(hub: LocalHub) -> None:
+    with pytest.raises(InputError, match="2,001 characters, more than 2,000") as caught:
+        recall(hub, "one", Notice(stage=Stage.RECALLED, reason="r" * 2001), now=NOW)
+    assert "rrr" not in str(caught.value)
+    assert "--reference" in caught.value.hint
+    assert recall(hub, "one", Notice(stage=Stage.RECALLED, reason="r" * 2000), now=NOW)[1]
+
+
 def test_names_successors_and_ids_that_cannot_be_are_refused(hub: LocalHub) -> None:
     for notice, expected in (
         (Notice(stage=Stage.RECALLED, reason="x", successor="one"), "is the same"),
         (Notice(stage=Stage.RECALLED, reason="x", successor="three"), "no model 'three'"),
-        (Notice(stage=Stage.RECALLED, reason="x" * 5000), "at most 4000"),
+        (Notice(stage=Stage.RECALLED, reason="x" * 5000), "more than 2,000"),
         (Notice(stage=Stage.RECALLED, reason="x", advisory="../x"), "advisory"),
     ):
         with pytest.raises(InputError, match=expected):

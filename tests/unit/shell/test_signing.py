@@ -175,7 +175,7 @@ def test_what_is_no_public_key_is_named(tmp_path: Path, data: bytes, message: st
 
 def test_a_missing_key_file_is_named(tmp_path: Path) -> None:
     for load in (EcKeySigner.load, EcKeyVerifier.load):
-        with pytest.raises(InputError, match="No such file") as caught:
+        with pytest.raises(InputError, match="no such file") as caught:
             load(tmp_path / "none")
         assert caught.value.place == str(tmp_path / "none")
 

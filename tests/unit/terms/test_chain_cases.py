@@ -43,7 +43,7 @@ RULES = {
         "network-service",
         "prohibited-field-flow-down",
     },
-    "unknowns": {"unknown-licence", "missing-text", "not-pinned", "unclear-fact"},
+    "unknowns": {"unknown-licence", "missing-text", "not-pinned", "unclear-fact", "text-differs"},
 }
 SUFFIXES = ("", "_include", "_exclude", "_any")
 EXPECTABLE = {
@@ -63,12 +63,12 @@ CASES = _cases()
 
 
 def _text(stated: str) -> str | None:
-    """Return the texts that would come along with a work under `stated`, as far as they are archived."""
+    """Return the text that would come along with a work under `stated`: of several the first that is archived."""
     known = registry()
     whole = known.get(stated)
     found = [whole] if whole else [known.get(name) for name in NAMES.findall(stated)]
-    texts = [text for licence in found if licence and (text := known.text(licence))]
-    return "\n\n".join(texts).replace("{copyright}", "2024 The Publisher") or None
+    texts = (text for licence in found if licence and (text := known.text(licence)))
+    return next(texts, "").replace("{copyright}", "2024 The Publisher") or None
 
 
 def _work(data: Mapping[str, Any]) -> Work:

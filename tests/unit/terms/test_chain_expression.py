@@ -1,6 +1,8 @@
 import pytest
+from license_expression import get_spdx_licensing  # type: ignore[import-untyped]
 
 from weighbridge.errors import InputError
+from weighbridge.terms import exception
 from weighbridge.terms.expression import MAX_DEPTH, MAX_LENGTH, join, keeps, parse, unreadable
 from weighbridge.terms.registry import registry
 
@@ -88,9 +90,39 @@ def test_what_cannot_be_read_still_has_a_name_for_an_expression(stated: str, nam
         ("AGPL-3.0-only", "GPL-3.0-or-later", False),
         ("GPL-2.0-only", "GPL-2.0-only WITH Classpath-exception-2.0", True),
         ("GPL-2.0-only WITH Classpath-exception-2.0", "GPL-2.0-only", False),
+        ("GPL-3.0-only", "GPL-2.0-or-later WITH Classpath-exception-2.0", True),
+        ("Apache-2.0", "Apache-2.0 WITH LLVM-exception", True),
+        ("Apache-2.0", "Apache-2.0 WITH Commons-Clause", False),
+        ("GPL-3.0-only", "GPL-2.0-or-later WITH Commons-Clause", False),
+        ("MPL-2.0", "MPL-2.0 WITH MPL-2.0-no-copyleft-exception", False),
     ],
 )
 def test_a_licence_is_kept_by_itself_or_by_what_it_lets_one_choose(declared: str, inherited: str, kept: bool) -> None:
     (mine,), (theirs,) = parse(declared, registry()).leaves, parse(inherited, registry()).leaves
 
     assert keeps(mine, theirs) is kept
+
+
+@pytest.mark.parametrize(
+    ("stated", "known"),
+    [
+        ("Apache-2.0 WITH LLVM-exception", True),
+        ("GPL-2.0+ with classpath-exception-2.0", True),
+        ("Apache-2.0 WITH Commons-Clause", False),
+        ("apache-2.0 with no-commercial-use", False),
+        ("GPL-2.0+ WITH Commons-Clause", False),
+        ("Apache-2.0 WITH SHL-2.1", False),
+        ("MPL-2.0 WITH MPL-2.0-no-copyleft-exception", False),
+    ],
+)
+def test_only_a_rider_that_adds_permissions_leaves_a_licence_known(stated: str, known: bool) -> None:
+    (leaf,) = parse(stated, registry()).leaves
+
+    assert (leaf.licence is not None) is known
+    assert " WITH " in leaf.expression
+
+
+def test_every_exception_that_counts_is_on_the_list_of_spdx() -> None:
+    known = {name.lower() for name, symbol in get_spdx_licensing().known_symbols.items() if symbol.is_exception}
+
+    assert known >= exception._ADDING

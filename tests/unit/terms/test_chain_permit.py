@@ -32,6 +32,7 @@ from weighbridge.terms.terms import (
 from weighbridge.terms.use import Use
 
 USERS, REVENUE = Metric.MONTHLY_USERS, Metric.ANNUAL_REVENUE_USD
+NO_LICENSEE: Any = {"fine_tunes": False, "hosts": False, "redistributes": False}
 GROUND = Ground(licence="qwen", work="q/base", section="2", quote="words", reason="because")
 
 
@@ -128,8 +129,21 @@ def test_a_threshold_of_business_binds_business_only() -> None:
 def test_who_only_gets_it_in_a_product_may_be_exempt_from_a_threshold() -> None:
     terms = some_terms(thresholds=(a_threshold(exempt="whoever gets it in a product"),))
 
-    assert ruling(terms, amounts={USERS: 200_000_000}, end_user_only=True).outcome == "pass"
+    assert ruling(terms, amounts={USERS: 200_000_000}, end_user_only=True, **NO_LICENSEE).outcome == "pass"
     assert ruling(terms, amounts={USERS: 200_000_000}).outcome == "fail"
+
+
+@pytest.mark.parametrize("right", ["fine_tunes", "hosts", "redistributes"])
+@pytest.mark.parametrize(("planned", "outcome"), [(True, "fail"), (None, "unknown")])
+def test_who_also_builds_hosts_or_hands_out_is_no_mere_end_user(right: str, planned: Any, outcome: str) -> None:
+    limit = TerritoryLimit(applies_to="seat", regions=("EU",), exempt="end users of a product")
+    seated = some_terms(territories=(applied(AppliedTerritory, limit),))
+    sized = some_terms(thresholds=(a_threshold(exempt="whoever gets it in a product"),))
+    use = {"end_user_only": True, **NO_LICENSEE, right: planned}
+
+    for found in (ruling(seated, seat="FR", **use), ruling(sized, amounts={USERS: 200_000_000}, **use)):
+        assert found.outcome == outcome
+        assert ("state whether you fine-tune" in found.reasons[0]) == (planned is None)
 
 
 def test_a_threshold_of_some_activities_leaves_the_others() -> None:
@@ -152,7 +166,12 @@ def test_a_threshold_that_adds_a_duty_takes_no_right_away() -> None:
 
 
 @pytest.mark.parametrize(
-    ("seat", "outcome"), [("DE", "fail"), ("el", "fail"), ("GB", "pass"), ("NO", "pass"), (None, "unknown")]
+    ("seat", "outcome"),
+    [
+        *(("DE", "fail"), ("el", "fail"), ("GB", "pass"), ("NO", "pass"), (None, "unknown")),
+        *((code, "fail") for code in ("GP", "GF", "MQ", "RE", "re", "YT", "MF", "AX")),
+        *((code, "pass") for code in ("PF", "NC", "BL", "GL", "SX")),
+    ],
 )
 def test_a_limit_to_the_seat_looks_at_the_seat_only(seat: str | None, outcome: str) -> None:
     terms = some_terms(territories=(applied(AppliedTerritory, TerritoryLimit(applies_to="seat", regions=("EU",))),))
@@ -164,7 +183,7 @@ def test_end_users_may_be_exempt_from_a_limit_to_the_seat() -> None:
     limit = TerritoryLimit(applies_to="seat", regions=("EU",), exempt="end users of a product")
     terms = some_terms(territories=(applied(AppliedTerritory, limit),))
 
-    assert ruling(terms, seat="FR", end_user_only=True).outcome == "pass"
+    assert ruling(terms, seat="FR", end_user_only=True, **NO_LICENSEE).outcome == "pass"
     assert ruling(terms, seat="FR").outcome == "fail"
 
 

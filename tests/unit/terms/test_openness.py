@@ -132,6 +132,7 @@ def test_of_a_choice_of_licences_the_open_one_counts() -> None:
     assert standing("CC-BY-NC-4.0 OR Apache-2.0", registry()).open
     assert not standing("(CC-BY-NC-4.0 OR Apache-2.0) AND Unheard-Of-1.0", registry()).open
     assert standing("GPL-2.0-only WITH Classpath-exception-2.0", registry()).osi
+    assert not standing("Apache-2.0 WITH Commons-Clause", registry()).open
 
 
 def test_names_are_read_without_regard_to_case() -> None:
@@ -367,6 +368,24 @@ def forged(change: str) -> dict[str, Any]:
 def test_a_statement_whose_verdicts_do_not_follow_is_refused(change: str) -> None:
     with pytest.raises(ValueError, match="not a statement of openness"):
         Openness.from_json(forged(change))
+
+
+@pytest.mark.parametrize(
+    ("name", "key", "value"),
+    [
+        ("components", "component", {}),
+        ("components", "open", 1),
+        ("components", "licenses", "MIT"),
+        ("eu_ratings", "dimension", []),
+        ("osaid", "answer", None),
+        ("osaid", "surprise", "x"),
+    ],
+)
+def test_a_statement_with_a_value_of_another_type_is_refused(name: str, key: str, value: object) -> None:
+    data = copy.deepcopy(opened(*CLASS_II).to_json())
+    data[name][0][key] = value
+    with pytest.raises(ValueError, match=f"not a statement of openness: {name}"):
+        Openness.from_json(data)
 
 
 def test_a_class_follows_from_states_alone() -> None:

@@ -32,6 +32,7 @@ def test_an_archived_text_is_recognised_by_its_bytes(licence: Licence) -> None:
 @pytest.mark.parametrize("licence", WITH_TEXT, ids=lambda licence: licence.id)
 def test_line_ends_indents_and_quotation_marks_do_not_count(licence: Licence) -> None:
     text = text_of(licence.id).replace("{copyright}", "2026 Acme Ltd")
+    assert licence.id in recognise(text.replace(" ", "\u00a0")).candidates
     changed = "\ufeff" + text.replace("\n", "\r\n   ").replace("'", "\u2019") + "\n\n"
 
     assert licence.id in recognise(changed).candidates

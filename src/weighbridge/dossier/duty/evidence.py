@@ -36,7 +36,7 @@ def _number(value: Any) -> float | None:
     return value if isinstance(value, int | float) and not isinstance(value, bool) else None
 
 
-_UNCLEAR = ("unknown-licence", "missing-text", "unclear-fact")
+_UNCLEAR = ("unknown-licence", "missing-text", "text-differs", "unclear-fact")
 """Remarks about the chain that leave open what else may be forbidden."""
 
 

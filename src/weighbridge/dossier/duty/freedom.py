@@ -20,7 +20,7 @@ _HARMLESS_DUTIES = (
     DutyKind.SHARE_ALIKE,
     DutyKind.SOURCE,
 )
-_UNCLEAR = ("unknown-licence", "unclear-fact")
+_UNCLEAR = ("unknown-licence", "text-differs", "unclear-fact")
 
 
 def free_licence(terms: Terms | None) -> tuple[str, str]:

@@ -138,6 +138,8 @@ class _Reader:
             judge = root.signed if role == "targets" else targets["targets"].signed
             targets[role] = self.role(judge, role, "targets", f"{FOLDER}/{meta.version}.{role}.json", meta)
         role_of = {path: role for role, item in reversed(targets.items()) for path in item.signed.targets}
+        if stray := next((path for path in self.files if is_status_path(path) and path not in role_of), None):
+            raise ForgedMetadataError("this status was never signed", place=f"{self.place}/{stray}")
         return Chain(
             root=root,
             timestamp=timestamp,

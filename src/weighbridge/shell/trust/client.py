@@ -19,6 +19,7 @@ from weighbridge.errors import InputError
 from weighbridge.hub.blob import hub_errors, make_folder, write_synced
 from weighbridge.hub.lock import held_lock
 from weighbridge.hub.standing import status_path
+from weighbridge.shell.small_file import read_small
 from weighbridge.shell.trust.errors import AlteredMetadataError, ForgedMetadataError, NoMetadataError, trust_errors
 from weighbridge.shell.trust.fetch import fetcher_of, is_address
 from weighbridge.shell.trust.keys import hub_id
@@ -180,13 +181,9 @@ def read_root(path: Path) -> bytes:
     from tuf.api.metadata import Metadata, Root
 
     hint = "The publisher's hub holds it as metadata/root.json; take it from a source that you trust."
+    data = read_small(path, _MAX_ROOT_BYTES, "the trusted root", hint=hint)
     try:
-        with path.open("rb") as file:
-            data = file.read(_MAX_ROOT_BYTES + 1)
-    except OSError as error:
-        raise InputError(f"the trusted root cannot be read: {error.strerror}", place=str(path), hint=hint) from error
-    try:
-        loaded = Metadata[Root].from_bytes(data[:_MAX_ROOT_BYTES])
+        loaded = Metadata[Root].from_bytes(data)
         if loaded.signed.type != "root":
             raise RepositoryError(f"its type is {loaded.signed.type}")
         loaded.signed.verify_delegate("root", loaded.signed_bytes, loaded.signatures)

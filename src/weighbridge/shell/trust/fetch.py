@@ -1,7 +1,11 @@
 """Where an adopter's client reads a hub's metadata: a folder, or a web server."""
 
 import os
-from collections.abc import Iterator
+import queue
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
@@ -14,11 +18,15 @@ if TYPE_CHECKING:
 
 _CHUNK_BYTES = 1 << 16
 _FOLDER_URL = "hub://folder/"
+_HINT = "Give --hub DIR or --hub https://…"
+MAX_FETCH_SECONDS = 60.0
+"""A file that a web server has not sent whole by then is given up: metadata and statuses are small."""
 
 
 def is_address(location: str) -> bool:
     """Say whether a hub is named by a web address and not by a folder."""
-    return urlsplit(location).scheme in ("http", "https")
+    # Not by `urlsplit`, which raises where what follows is no address.
+    return location.partition("://")[0].lower() in ("http", "https") and "://" in location
 
 
 def fetcher_of(location: str) -> "tuple[FetcherInterface, str]":
@@ -31,15 +39,73 @@ def fetcher_of(location: str) -> "tuple[FetcherInterface, str]":
         InputError: if it is another kind of address.
     """
     if is_address(location):
-        from tuf.ngclient.urllib3_fetcher import Urllib3Fetcher
-
-        return Urllib3Fetcher(app_user_agent="weighbridge"), location.rstrip("/") + "/"
+        try:
+            urlsplit(location)
+        except ValueError as error:
+            raise InputError(f"this is no web address: {error}", place=location[:200], hint=_HINT) from error
+        return _web_fetcher(), location.rstrip("/") + "/"
     if "://" in location:
         raise InputError(
             f"a hub is a folder or an http address, and not {location[:200]!r}",
-            hint="Give --hub DIR or --hub https://…",
+            hint=_HINT,
         )
     return _folder_fetcher(Path(location)), _FOLDER_URL
+
+
+def _web_fetcher() -> "FetcherInterface":
+    from tuf.ngclient import FetcherInterface
+    from tuf.ngclient.urllib3_fetcher import Urllib3Fetcher
+
+    inner = Urllib3Fetcher(app_user_agent="weighbridge")
+
+    class WebFetcher(FetcherInterface):
+        def _fetch(self, url: str) -> Iterator[bytes]:
+            return _in_time(lambda: inner.fetch(url), url)
+
+    return WebFetcher()
+
+
+def _in_time(fetch: Callable[[], Iterator[bytes]], url: str) -> Iterator[bytes]:
+    """Yield what `fetch` yields, for `MAX_FETCH_SECONDS` at most.
+
+    The time-out of a socket begins anew with each byte, in headers too: only somebody who does not read from it himself
+    can give up on a server that sends one byte a second.
+    """
+    from tuf.api.exceptions import DownloadError, SlowRetrievalError
+    from urllib3.exceptions import HTTPError
+
+    handed: queue.Queue[bytes | DownloadError] = queue.Queue(maxsize=1)
+    given_up = threading.Event()
+
+    def hand(item: bytes | DownloadError) -> None:
+        while not given_up.is_set():
+            with suppress(queue.Full):
+                handed.put(item, timeout=1)
+                return
+
+    def work() -> None:
+        try:
+            for chunk in fetch():
+                hand(chunk)
+                if given_up.is_set():
+                    return
+            hand(b"")
+        except DownloadError as error:
+            hand(error)
+        except (HTTPError, OSError) as error:
+            hand(DownloadError(f"{url} broke off: {error}"))
+
+    end = time.monotonic() + MAX_FETCH_SECONDS
+    threading.Thread(target=work, daemon=True).start()
+    try:
+        while item := handed.get(timeout=max(0.0, end - time.monotonic())):
+            if isinstance(item, DownloadError):
+                raise item
+            yield item
+    except queue.Empty:
+        raise SlowRetrievalError(f"{url} was not there whole after {MAX_FETCH_SECONDS:g} seconds") from None
+    finally:
+        given_up.set()
 
 
 def _folder_fetcher(folder: Path) -> "FetcherInterface":

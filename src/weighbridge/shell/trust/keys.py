@@ -121,7 +121,7 @@ def _read(path: Path) -> "CryptoSigner":
     from cryptography.hazmat.primitives.serialization import load_pem_private_key
     from securesystemslib.signer import CryptoSigner
 
-    with path.open("rb") as file:
+    with os.fdopen(os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK), "rb") as file:
         if os.fstat(file.fileno()).st_mode & 0o077:
             raise InputError("others may read this private key", place=str(path), hint=f"Close it: chmod 600 '{path}'")
         data = file.read(_MAX_PEM_BYTES)

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Self
 
+from weighbridge.terms.json_form import decode
 from weighbridge.terms.openness import european_index, g7, mof, osaid
 from weighbridge.terms.openness.component import CLASSES, KINDS, Part
 from weighbridge.terms.openness.european_index import Rating
@@ -113,16 +114,16 @@ class Openness:
             read = cls(
                 mof_class=_class(data["mof_class"]),
                 mof_class_as_stated=_class(data["mof_class_as_stated"]),
-                mof_missing={name: tuple(Missing(**item) for item in data["mof_missing"][name]) for name in CLASSES},
-                components=tuple(State.from_json(item) for item in data["components"]),
-                stated_elsewhere=tuple(Stated(**item) for item in data["stated_elsewhere"]),
-                osaid=tuple(Item(**item) for item in data["osaid"]),
-                g7=_label(data["g7"]),
-                g7_as_stated=_label(data["g7_as_stated"]),
-                eu_ratings=tuple(Rating(**item) for item in data["eu_ratings"]),
-                warnings=tuple(str(text) for text in data["warnings"]),
+                mof_missing=_decoded(Mapping[str, tuple[Missing, ...]], data, "mof_missing"),
+                components=_decoded(tuple[State, ...], data, "components"),
+                stated_elsewhere=_decoded(tuple[Stated, ...], data, "stated_elsewhere"),
+                osaid=_decoded(tuple[Item, ...], data, "osaid"),
+                g7=_label(data, "g7"),
+                g7_as_stated=_label(data, "g7_as_stated"),
+                eu_ratings=_decoded(tuple[Rating, ...], data, "eu_ratings"),
+                warnings=_decoded(tuple[str, ...], data, "warnings"),
             )
-        except (TypeError, KeyError, AttributeError) as error:
+        except KeyError as error:
             raise ValueError(f"not a statement of openness: {error}") from error
         _check(read)
         derived = read.to_json()
@@ -177,8 +178,12 @@ def _class(value: object) -> str:
     return str(value)
 
 
-def _label(data: Mapping[str, Any]) -> Label:
-    read = Label(**data)
+def _decoded(kind: Any, data: Mapping[str, Any], name: str) -> Any:
+    return decode(kind, data[name], place=f"not a statement of openness: {name}")
+
+
+def _label(data: Mapping[str, Any], name: str) -> Label:
+    read: Label = _decoded(Label, data, name)
     if read.label not in ("", *g7.LABELS):
         raise ValueError(f"not a statement of openness: {read.label!r} is no label")
     return read

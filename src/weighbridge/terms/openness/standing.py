@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from weighbridge.errors import InputError
+from weighbridge.terms.exception import without_additions
 from weighbridge.terms.expression import Leaf, parse
 from weighbridge.terms.openness.component import TYPES, UNLICENSED, load
 from weighbridge.terms.registry import Registry
@@ -55,7 +56,7 @@ def standing(expression: str, registry: Registry) -> Standing:
     """Say where a licence stands.
 
     An expression is as open as all of its parts where it joins them with AND, and as the most open one where it
-    offers them with OR; an exception (WITH) changes nothing.
+    offers them with OR; an exception (WITH) that only adds permissions changes nothing.
 
     Args:
         expression: SPDX expression or the name of a licence; empty for none.
@@ -131,8 +132,8 @@ def _expression(text: str, registry: Registry) -> Standing | None:
 
 
 def _base(leaf: Leaf) -> str:
-    """Return the licence without its exception: an exception only adds to what is allowed."""
-    return leaf.licence.id if leaf.licence else leaf.expression.split(" WITH ")[0]
+    """Return the licence without an exception that only adds to what is allowed."""
+    return leaf.licence.id if leaf.licence else without_additions(leaf.expression)
 
 
 def _all_of(parts: list[Standing]) -> Standing:
