@@ -4,11 +4,15 @@ The hub here is a small server on loopback: model info of a revision, the tree, 
 """
 
 import argparse
+import gzip
 import hashlib
 import json
 import sys
 import threading
+import time
+import tracemalloc
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -20,7 +24,8 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "unit" / "adopt"))
 
 from check_worlds import USE, World, write_plain
 
-from weighbridge.errors import HubError
+from weighbridge.errors import HubError, InputError
+from weighbridge.shell.check import patience
 from weighbridge.shell.check.fetch import fetch, is_reference
 from weighbridge.shell.cli import check
 
@@ -36,6 +41,7 @@ class Hub:
         self.authorised: list[str] = []
         self.failing: dict[str, tuple[int, str]] = {}
         self.lies: dict[str, bytes] = {}
+        self.answers: dict[str, Callable[[BaseHTTPRequestHandler], None]] = {}
         hub = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -71,6 +77,11 @@ class Hub:
         for part, (status, code) in self.failing.items():
             if part in path:
                 return self.send(handler, status, b'{"error": "no"}', {"X-Error-Code": code}, body=body)
+        if body and (answer := next((a for part, a in self.answers.items() if part in path), None)):
+            handler.close_connection = True
+            with suppress(OSError):
+                return answer(handler)
+            return None
         if path.startswith("/api/models/acme/osprey/tree/"):
             return self.send(handler, 200, json.dumps(self.tree()).encode(), {}, body=body)
         if path in ("/api/models/acme/osprey", *(f"/api/models/acme/osprey/revision/{r}" for r in ("main", COMMIT))):
@@ -199,6 +210,81 @@ def test_what_a_hub_refuses_is_an_error_with_a_hint(
 def test_a_hub_that_is_not_there_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(HubError, match="cannot be fetched"):
         fetch("acme/osprey", "http://127.0.0.1:9", tmp_path, {})
+
+
+@pytest.mark.parametrize(
+    "endpoint", ["http://[::", "nonsense", "ftp://a.example", "http://", "http://a:99999", "http://a b"]
+)
+def test_an_address_that_is_none_is_an_error(tmp_path: Path, endpoint: str) -> None:
+    with pytest.raises(InputError, match="no web address") as caught:
+        fetch("acme/osprey", endpoint, tmp_path, {})
+    assert caught.value.hint
+
+
+def raw(*pieces: bytes, packed: bool = False, pause: float = 0, times: int = 1) -> Callable[[Any], None]:
+    """Return what answers with these bytes, `times` over, and closes the connection."""
+
+    def answer(handler: BaseHTTPRequestHandler) -> None:
+        handler.send_response(200)
+        handler.send_header("Content-Type", "application/json")
+        if packed:
+            handler.send_header("Content-Encoding", "gzip")
+        handler.end_headers()
+        for _ in range(times):
+            for piece in pieces:
+                handler.wfile.write(piece)
+            time.sleep(pause)
+
+    return answer
+
+
+@pytest.mark.parametrize("part", ["/revision/", "/tree/"])
+@pytest.mark.parametrize(
+    "document",
+    [b"<html>", b"[]", b"{}", b"null", b"7", b'[1, "x", null]', b'{"a": 1}', b"[" * 5_000, b'[{"type": "file"}]'],
+)
+def test_an_answer_of_another_shape_is_an_error_or_no_file(
+    hub: Hub, tmp_path: Path, part: str, document: bytes
+) -> None:
+    hub.answers[part] = raw(document)
+    try:
+        place = fetch("acme/osprey", hub.url, tmp_path / "cache", {})
+    except HubError as error:
+        assert error.hint  # noqa: PT017  # some shapes are no error
+    else:
+        assert not [path for path in place.folder.rglob("*") if path.is_file()]
+
+
+def test_an_answer_without_end_is_given_up_in_bounded_memory(hub: Hub, tmp_path: Path) -> None:
+    hub.answers["/revision/"] = raw(b"[" * 65_536, times=4_000)
+    tracemalloc.start()
+    try:
+        with pytest.raises(HubError, match="more than"):
+            fetch("acme/osprey", hub.url, tmp_path / "cache", {})
+        assert tracemalloc.get_traced_memory()[1] < 4 * patience.MAX_ANSWER_BYTES
+    finally:
+        tracemalloc.stop()
+
+
+def test_an_answer_that_is_packed_is_not_unpacked(hub: Hub, tmp_path: Path) -> None:
+    hub.answers["/revision/"] = raw(gzip.compress(b"[" * 1_000_000), packed=True)
+    with pytest.raises(HubError, match="packed"):
+        fetch("acme/osprey", hub.url, tmp_path / "cache", {})
+
+
+@pytest.mark.parametrize(
+    ("part", "pause"), [("/revision/", 30), ("/revision/", 0.2), ("/tree/", 0.2), ("/resolve/", 0.2)]
+)
+def test_a_hub_that_is_silent_or_crawls_is_given_up(
+    hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, part: str, pause: float
+) -> None:
+    monkeypatch.setattr(patience, "SILENCE_SECONDS", 0.5)
+    monkeypatch.setattr(patience, "PROGRESS_SECONDS", 1.0)
+    hub.answers[part] = raw(b" ", pause=pause, times=100)
+    started = time.monotonic()
+    with pytest.raises(HubError):
+        fetch("acme/osprey", hub.url, tmp_path / "cache", {})
+    assert time.monotonic() - started < 20
 
 
 def test_a_token_goes_only_where_its_owner_sends_it(hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

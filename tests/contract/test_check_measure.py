@@ -12,6 +12,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "unit" / "adopt"))
 from check_worlds import NOW, World, our_use, outcome, reasons, report_of, subject_of
 from tiny import TinyModel, tiny_model
 
+from weighbridge.adopt.check.subject import SignatureCheck, Signing
 from weighbridge.evidence.record import Measurement
 from weighbridge.shell.check.measure import with_sample
 from weighbridge.shell.cli.output import TerminalProgress
@@ -43,7 +44,7 @@ def test_figures_reproduce_or_fail(folder: Path, tmp_path: Path) -> None:
     [ours] = [m for m in found.sample.measurements if m.measure == "perplexity" and m.comparison == "absolute"]
     assert outcome(report_of(found), 15) == "unknown", "its record states nothing to compare with"
 
-    def stated(value: float) -> str:
+    def stated(value: float, state: Signing = Signing.GOOD) -> str:
         world = World(tmp_path / str(value))
         world.write()
         record = world.record()
@@ -56,12 +57,15 @@ def test_figures_reproduce_or_fail(folder: Path, tmp_path: Path) -> None:
             probe_version="1",
             data=ours.data,
         )
-        report = report_of(replace(found, record=replace(record, measurements=(said,))), our_use(), NOW)
+        vouched = SignatureCheck(state=state)
+        subject = replace(found, record=replace(record, measurements=(said,)), signature=vouched)
+        report = report_of(subject, our_use(), NOW)
         assert "perplexity" in reasons(report, 15)
         return outcome(report, 15)
 
     assert stated(ours.value) == "pass"
     assert stated(ours.value * 0.9) == "fail"
+    assert stated(ours.value * 1.0001, Signing.UNCHECKED) == "unknown", "nobody vouches for the figure"
 
 
 def test_what_would_run_code_is_not_loaded(folder: Path, tmp_path: Path) -> None:

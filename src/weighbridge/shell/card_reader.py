@@ -5,6 +5,7 @@ from typing import Any
 
 from weighbridge.errors import InputError
 from weighbridge.shell.yaml_document import MAX_BYTES, Kind, read_document
+from weighbridge.terms.registry import registry
 
 _CARD = Kind(
     noun="the metadata of a card",
@@ -12,6 +13,11 @@ _CARD = Kind(
     hint="The card's metadata is not read; ask its publisher to correct it.",
 )
 _FENCE = b"---"
+_NAMES_NOTHING = frozenset({"", "other", "unknown", "none", "noassertion", "n/a"})
+_BRACKETS = frozenset("()")
+
+UNREADABLE = "LicenseRef-unreadable"
+"""What a card's licence is taken for if it is no text: a licence that nobody knows."""
 
 
 def card_metadata(data: bytes, *, place: str) -> Mapping[str, Any]:
@@ -41,12 +47,39 @@ def card_metadata(data: bytes, *, place: str) -> Mapping[str, Any]:
     return value
 
 
+def says_nothing(licence: str) -> bool:
+    """Say whether a text stands where a licence is asked for and names none, such as `other`."""
+    return licence.strip().lower() in _NAMES_NOTHING
+
+
 def stated_licence(metadata: Mapping[str, Any]) -> str:
-    """Return the licence that a card's metadata states: `license_name` where `license` only says `other`."""
-    licence = metadata.get("license")
-    if isinstance(licence, list):
-        licence = " AND ".join(str(item) for item in licence if isinstance(item, str))
+    """Return the licence that a card's metadata states: `license_name` where `license` only says `other`.
+
+    Empty if it states none; `UNREADABLE` for what is no text, so that nothing laxer is taken for it.
+    """
+    licence = _joined(metadata.get("license"))
     name = metadata.get("license_name")
-    if isinstance(name, str) and name.strip() and str(licence).lower() in ("other", "none", ""):
-        return name.strip()
-    return licence.strip() if isinstance(licence, str) and licence.lower() != "other" else ""
+    named = name.strip() if isinstance(name, str) and not says_nothing(name) else ""
+    if says_nothing(licence):
+        return named
+    # The hub only looks at the name beside `other`; a reader would take another name for another licence.
+    return licence if not named or _same(licence, named) else UNREADABLE
+
+
+def _same(first: str, second: str) -> bool:
+    known, other = registry().get(first), registry().get(second)
+    return first.lower() == second.lower() or (known is not None and known == other)
+
+
+def _joined(licence: object) -> str:
+    """Return the licences of a list as one expression: all of them hold, whatever each of them is."""
+    items = licence if isinstance(licence, list) else [licence]
+    if licence is None or not items:
+        return ""
+    if len(items) == 1:
+        return items[0].strip() if isinstance(items[0], str) else UNREADABLE
+    # A bracket of an item's own could close the one that is put round it here.
+    texts = [item.strip() for item in items if isinstance(item, str) and not _BRACKETS & {*item}]
+    if len(texts) < len(items) or "" in texts:
+        return UNREADABLE
+    return " AND ".join(f"({text})" if len(text.split()) > 1 else text for text in texts)

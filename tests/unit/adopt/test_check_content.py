@@ -1,9 +1,11 @@
 """What could run: files, custom code and chat templates. Nothing here is ever loaded or rendered."""
 
+import hashlib
 import json
 import pickle
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 from check_worlds import TEMPLATE, outcome, reasons, report_of, subject_of, write_plain
@@ -12,6 +14,15 @@ from weighbridge.adopt.check.answer import Outcome
 from weighbridge.adopt.check.subject import Sighting
 from weighbridge.shell.check.chat_template import MAX_TEMPLATE_CHARACTERS, template_sightings
 
+
+class Calls:
+    """What unpickles by a call."""
+
+    def __reduce__(self) -> Any:
+        return print, ("x" * 600,)
+
+
+OLD_PICKLES = [pickle.dumps(Calls(), protocol) for protocol in (0, 1)]
 PICKLE = pickle.dumps({"weight": [1.0, 2.0]}, protocol=2)
 
 
@@ -27,6 +38,12 @@ def code(tmp_path: Path, **files: bytes | str) -> tuple[str, str]:
         ("pytorch_model.bin", PICKLE, "fail", "pickle"),
         ("optimizer.pt", b"", "fail", "pickle"),
         ("notes.txt", PICKLE, "fail", "pickle"),
+        ("sub/extra.safetensors", OLD_PICKLES[0], "fail", "pickle"),
+        ("sub/x.gguf", OLD_PICKLES[1], "fail", "pickle"),
+        ("vocab.txt", OLD_PICKLES[0], "fail", "pickle"),
+        ("vocab.txt", b"cat\ndog\n" + b"word\n" * 200, "pass", "Nothing in it runs"),
+        ("sub/extra.safetensors", b"nonsense", "unknown", "its header is none that was found sound"),
+        ("sub/x.gguf", b"GGUF", "unknown", "its header is none that was found sound"),
         ("tool", b"\x7fELF\x02\x01\x01" + bytes(60), "fail", "ELF"),
         ("setup.txt", b"MZ\x90\x00\x03" + bytes(60), "fail", "Windows"),
         ("lib.dylib", b"\xcf\xfa\xed\xfe" + bytes(60), "fail", "Mach-O"),
@@ -71,6 +88,93 @@ def test_modules_of_sentence_transformers_that_are_its_own_pass(tmp_path: Path) 
     assert code(tmp_path / "a", modules_dot_json=own)[0] == "pass"
     other = json.dumps([{"idx": 0, "name": "0", "path": "", "type": "my_code.Model"}])
     assert code(tmp_path / "b", modules_dot_json=other)[0] == "fail"
+
+
+FOREIGN = {"auto_map": {"AutoProcessor": "evil/repo--proc.X"}}
+
+
+@pytest.mark.parametrize(
+    ("name", "document", "words"),
+    [
+        ("video_preprocessor_config.json", FOREIGN, "auto_map"),
+        ("image_processor_config.json", FOREIGN, "auto_map"),
+        ("sub/anything.json", {"inner": [FOREIGN]}, "auto_map"),
+        ("generation_config.json", {"custom_generate": "evil/repo"}, "custom_generate"),
+        ("model_index.json", {"custom_pipelines": {"x": 1}}, "custom_pipelines"),
+        ("model_index.json", {"unet": ["evil", "X"]}, "diffusers to import 'evil'"),
+        ("model_index.json", {"_class_name": ["pipeline", "X"]}, "diffusers to import 'pipeline'"),
+        ("adapter_config.json", {"auto_mapping": {"parent_library": "evil.mod"}}, "PEFT to import 'evil.mod'"),
+        ("adapter_config.json", {"auto_mapping": {"parent_library": "transformers_modules.x"}}, "PEFT to import"),
+        ("2_Dense/config.json", {"activation_function": "os.system"}, "import 'os.system'"),
+    ],
+)
+def test_every_configuration_is_searched_for_code_to_load(tmp_path: Path, name: str, document: Any, words: str) -> None:
+    report = report_of(subject_of(write_plain(tmp_path / "m", files={name: json.dumps(document)})))
+    assert outcome(report, 12) == "fail"
+    assert words in reasons(report, 12)
+
+
+@pytest.mark.parametrize(
+    ("name", "document"),
+    [
+        ("model_index.json", {"_class_name": "P", "unet": ["diffusers", "U"], "safety_checker": [None, None]}),
+        ("adapter_config.json", {"auto_mapping": {"parent_library": "transformers.models.llama.modeling_llama"}}),
+        ("adapter_config.json", {"auto_mapping": None}),
+        ("2_Dense/config.json", {"activation_function": "torch.nn.modules.activation.Tanh"}),
+        ("list.json", [1, {"a": 2}]),
+    ],
+)
+def test_configurations_that_name_known_libraries_pass(tmp_path: Path, name: str, document: Any) -> None:
+    report = report_of(subject_of(write_plain(tmp_path / "m", files={name: json.dumps(document)})))
+    assert outcome(report, 12) == "pass", reasons(report, 12)
+
+
+def test_a_configuration_that_cannot_be_read_is_unknown(tmp_path: Path) -> None:
+    found, words = code(tmp_path, generation_config_dot_json='{"auto_map": 1, "auto_map": null}')
+    assert (found, "cannot be read" in words) == ("unknown", True)
+
+
+def test_a_large_tokenizer_is_data_whatever_its_tokens_are(tmp_path: Path) -> None:
+    vocabulary = {f"token {number} \u202e": number for number in range(100_000)}
+    document = json.dumps({"model": {"vocab": vocabulary}}, ensure_ascii=False)
+    assert len(document) > 1 << 20
+    assert code(tmp_path, tokenizer_dot_json=document)[0] == "pass"
+
+
+def test_sound_weights_in_a_folder_below_are_understood_and_their_templates_read(tmp_path: Path) -> None:
+    folder = write_plain(tmp_path / "m")
+    (folder / "sub").mkdir()
+    (folder / "sub" / "model.safetensors").write_bytes((folder / "model.safetensors").read_bytes())
+    assert outcome(report_of(subject_of(folder)), 12) == "pass"
+
+
+ADAPTER = {"peft_type": "LORA", "base_model_name_or_path": "foo/bar"}
+
+
+@pytest.mark.parametrize(
+    ("name", "data"),
+    [
+        ("adapter_config.json", '{"peft_type": "LORA", "peft_type": "LORA"}'),
+        ("adapter_config.json", '{"peft_type": "LORA", // a remark\n}'),
+        ("adapter_config.json", json.dumps({**ADAPTER, "x": "y" * 1_200_000})),
+        ("adapter/adapter_config.json", json.dumps(ADAPTER)),
+        ("adapter_model.safetensors", b""),
+    ],
+)
+def test_what_may_be_an_adapter_is_not_said_to_be_none(tmp_path: Path, name: str, data: bytes | str) -> None:
+    subject = subject_of(write_plain(tmp_path / "m", files={name: data}), base="ab" * 32)
+    assert outcome(report_of(subject), 10) == "unknown"
+
+
+def test_a_base_is_named_by_its_weights_or_by_all_of_it_and_by_no_other_file(tmp_path: Path) -> None:
+    base = write_plain(tmp_path / "base")
+    subject = subject_of(write_plain(tmp_path / "m"), base_folder=base)
+    assert subject.base is not None
+    digest = {
+        name: hashlib.sha256((base / name).read_bytes()).hexdigest() for name in ("README.md", "model.safetensors")
+    }
+    assert digest["model.safetensors"] in subject.base.digests
+    assert digest["README.md"] not in subject.base.digests
 
 
 def sightings(source: str) -> list[Sighting]:

@@ -1,7 +1,7 @@
 import pytest
 
 from weighbridge.errors import InputError
-from weighbridge.shell.card_reader import card_metadata, stated_licence
+from weighbridge.shell.card_reader import UNREADABLE, card_metadata, stated_licence
 
 
 def test_the_metadata_of_a_card_is_read() -> None:
@@ -44,8 +44,20 @@ def test_metadata_that_could_mean_two_things_is_refused_at_its_place(card: bytes
         ({"license": "other", "license_name": "qwen"}, "qwen"),
         ({"license": "other"}, ""),
         ({"license": ["mit", "apache-2.0"]}, "mit AND apache-2.0"),
-        ({"license": 3}, ""),
+        ({"license": 3}, UNREADABLE),
         ({}, ""),
+        ({"license": " Other "}, ""),
+        ({"license": "unknown"}, ""),
+        ({"license": "unknown", "license_name": "none"}, ""),
+        ({"license": "apache-2.0", "license_name": "Apache-2.0"}, "apache-2.0"),
+        ({"license": "llama3.2", "license_name": "LicenseRef-scancode-llama-3.2-license-2024"}, "llama3.2"),
+        ({"license": "apache-2.0", "license_name": "non-commercial-x"}, UNREADABLE),
+        ({"license": ["other"], "license_name": "qwen"}, "qwen"),
+        ({"license": ["mit OR gpl-3.0", "cc-by-nc-4.0"]}, "(mit OR gpl-3.0) AND cc-by-nc-4.0"),
+        ({"license": ["mit) OR (gpl-3.0", "cc-by-nc-4.0"]}, UNREADABLE),
+        ({"license": ["mit", {"name": "cc-by-nc-4.0"}]}, UNREADABLE),
+        ({"license": ["mit", ""]}, UNREADABLE),
+        ({"license": []}, ""),
     ],
 )
 def test_the_licence_of_a_card_is_its_name_where_the_hub_has_none(metadata: dict[str, object], licence: str) -> None:

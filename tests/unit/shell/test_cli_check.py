@@ -184,6 +184,37 @@ def test_the_page_is_written(world: World, run: Check, tmp_path: Path) -> None:
     assert not re.search(r"<script|src=|href=\"http", html)
 
 
+@pytest.mark.parametrize("option", ["--vsa", "--html"])
+def test_nothing_but_an_earlier_output_is_written_over(world: World, run: Check, tmp_path: Path, option: str) -> None:
+    folder = write_plain(tmp_path / "plain")
+    link = tmp_path / "link"
+    link.symlink_to(tmp_path / "use.yaml")
+    mine = tmp_path / "mine.html"
+    mine.write_text("<!doctype html><title>Mine</title>")
+    kept = {path: path.read_bytes() for path in (tmp_path / "use.yaml", folder / "config.json", world.key, mine)}
+    for path in (*kept, link, Path("/dev/null"), tmp_path, folder / "new.html"):
+        with pytest.raises(InputError) as caught:
+            run(folder, option, path)
+        assert caught.value.hint
+    assert {path: path.read_bytes() for path in kept} == kept
+    assert not (folder / "new.html").exists()
+    assert Path("/dev/null").is_char_device()
+    run(folder, option, tmp_path / "out")
+    run(folder, option, tmp_path / "out")
+    with pytest.raises(InputError, match="no earlier check wrote it"):
+        run(folder, "--html" if option == "--vsa" else "--vsa", tmp_path / "out")
+
+
+def test_notices_are_not_written_over_a_licence_of_somebody_else(world: World, run: Check, tmp_path: Path) -> None:
+    folder = tmp_path / "project"
+    folder.mkdir()
+    (folder / "LICENSE").write_text("Mine.")
+    with pytest.raises(InputError, match="no earlier check wrote it"):
+        run(*in_hub(world), "--notices", folder)
+    assert [path.name for path in folder.iterdir()] == ["LICENSE"]
+    assert (folder / "LICENSE").read_text() == "Mine."
+
+
 def test_our_own_sample_asks_for_a_measurement(world: World, run: Check) -> None:
     use = world.root / "sample.yaml"
     use.write_text(USE.partition("waivers:")[0] + "sample: ours.jsonl\n")

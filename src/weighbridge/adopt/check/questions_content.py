@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from datetime import datetime
 
 from weighbridge.adopt.check.answer import Exhibit, Point, failed, note, passed, unknown
-from weighbridge.adopt.check.questions_origin import CARD_NAME
+from weighbridge.adopt.check.questions_origin import CARD_NAME, vouched
 from weighbridge.adopt.check.subject import Subject
 from weighbridge.adopt.check.use import OurUse
 from weighbridge.dossier.parts import openness_of, openness_of_folder
@@ -58,7 +58,7 @@ def how_open(subject: Subject, use: OurUse, now: datetime) -> Iterator[Point]:
         yield failed(
             f"Its record claims more than what lies there: {better}.", Exhibit(place=RELEASE_NAME), remedy=remedy
         )
-    yield from _required(found, use)
+    yield from _required(subject, found, use)
     for warning in found.warnings[:_SHOWN]:
         yield note(f"{warning[0].upper()}{warning[1:]}.")
 
@@ -105,27 +105,29 @@ def _claims_more(claimed: Openness, found: Openness) -> str:
     return "that the Open Source AI Definition is met" if claimed.osaid_met and not found.osaid_met else ""
 
 
-def _required(found: Openness, use: OurUse) -> Iterator[Point]:
+def _required(subject: Subject, found: Openness, use: OurUse) -> Iterator[Point]:
     asked = use.required
     if asked.mof_class:
         what = f"MOF class {asked.mof_class}"
         stated = _MOF.index(found.mof_class_as_stated) >= _MOF.index(asked.mof_class)
         why = "; ".join(f"{item.component}: {item.why}" for item in found.mof_missing.get(asked.mof_class, ())[:4])
-        yield _asked(what, _MOF.index(found.mof_class) >= _MOF.index(asked.mof_class), stated, why)
+        yield _asked(subject, what, _MOF.index(found.mof_class) >= _MOF.index(asked.mof_class), stated, why)
     if asked.g7_label:
         what = f"the G7 label {asked.g7_label}"
         stated = _G7.index(found.g7_as_stated.label) >= _G7.index(asked.g7_label)
-        yield _asked(what, _G7.index(found.g7_label) >= _G7.index(asked.g7_label), stated, found.g7.why)
+        yield _asked(subject, what, _G7.index(found.g7_label) >= _G7.index(asked.g7_label), stated, found.g7.why)
     if asked.osaid:
         unmet = [item for item in found.osaid if item.answer == "unmet"]
         open_ = [item for item in found.osaid if item.answer == "unknown"]
         why = "; ".join(f"{item.id}: {item.why}" for item in (*unmet, *open_)[:4])
-        yield _asked("the Open Source AI Definition", found.osaid_met, not unmet, why)
+        yield _asked(subject, "the Open Source AI Definition", found.osaid_met, not unmet, why)
 
 
-def _asked(what: str, met: bool, as_stated: bool, why: str) -> Point:
+def _asked(subject: Subject, what: str, met: bool, as_stated: bool, why: str) -> Point:
     if met:
-        return passed(f"You require {what}, and it is reached.")
+        reason = f"You require {what}, and it is reached."
+        # Of code and data the record states what they are and under which licence.
+        return passed(reason) if subject.record is None else vouched(subject, reason)
     if as_stated:
         reason = (
             f"You require {what}. It would be reached if what is stated to be elsewhere were in the release: {why}."

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from datetime import datetime
 
 from weighbridge.adopt.check.answer import Exhibit, Outcome, Point, failed, not_asked, note, passed, unknown
+from weighbridge.adopt.check.questions_origin import believed
 from weighbridge.adopt.check.subject import Subject
 from weighbridge.adopt.check.use import OurUse
 from weighbridge.dossier.disclosure import Disclosure
@@ -44,7 +45,7 @@ def european_duties(subject: Subject, use: OurUse, now: datetime) -> Iterator[Po
 
 
 def _exemption(subject: Subject) -> Iterator[Point]:
-    record = subject.record
+    record = believed(subject)
     form = _FORMS[FORM_NAME]
     if record is not None and (scope := form.scope(record)).answer == "no":
         yield passed(f"The duties of a general-purpose model do not apply. {scope.reason}")
@@ -72,6 +73,11 @@ def _assess(subject: Subject, record: ReleaseRecord | None) -> Assessment:
     )
 
 
+def _without_record(subject: Subject, reason: str) -> str:
+    """Say so where there is a record that does not count."""
+    return f"{reason} Nobody that you trust vouches for what its {RELEASE_NAME} says." if subject.record else reason
+
+
 def _conditions(assessed: Assessment, what: str, *, remedy: str) -> Iterator[Point]:
     for condition in assessed.conditions:
         outcome = _OUTCOMES[condition.outcome]
@@ -83,10 +89,11 @@ def _form(subject: Subject, form: Form) -> Point:
     """Say whether a form is there, and complete as far as the record tells."""
     there = form.path in subject.paths
     exhibit = Exhibit(place=form.path, text=form.law)
-    record = subject.record
+    record = believed(subject)
     if record is None:
         words = "is there, and no record says whether it is complete" if there else "is not there"
-        return unknown(f"{form.title} {words}.", exhibit, remedy=f"Ask the publisher for {form.path}.")
+        reason = _without_record(subject, f"{form.title} {words}.")
+        return unknown(reason, exhibit, remedy=f"Ask the publisher for {form.path}.")
     scope = form.scope(record)
     if scope.answer == "no":
         return passed(f"{form.title} is not owed. {scope.reason}", exhibit)
@@ -115,9 +122,10 @@ def californian_duties(subject: Subject, use: OurUse, now: datetime) -> Iterator
 
 def worst_case_tested(subject: Subject, use: OurUse, now: datetime) -> Iterator[Point]:
     """Question 16: was fine-tuning by somebody with bad intent tested, and by whom?"""
-    record = subject.record
+    record = believed(subject)
     if record is None:
-        yield unknown("Nothing says whether it was tested.", remedy="Ask the publisher, or test it yourself.")
+        reason = _without_record(subject, "Nothing says whether it was tested.")
+        yield unknown(reason, remedy="Ask the publisher, or test it yourself.")
         return
     stated = record.disclosure.statements.get(WORST_CASE, "").strip()
     exhibit = Exhibit(place=f"{RELEASE_NAME}: {WORST_CASE}", text=stated[:500])
@@ -126,9 +134,7 @@ def worst_case_tested(subject: Subject, use: OurUse, now: datetime) -> Iterator[
         reason = "The publisher does not state whether fine-tuning with bad intent was tested, nor by whom."
         yield unknown(reason, remedy=f"Ask the publisher (the statement `{WORST_CASE}`), or test it yourself.")
     elif answer:
-        vouched = "" if subject.signed else " (not under a good signature)"
-        point = passed if subject.signed else unknown
-        yield point(f"The publisher states{vouched}: {stated[:500]}. Nobody here checked it.", exhibit)
+        yield passed(f"The publisher states: {stated[:500]}. Nobody here checked it.", exhibit)
     else:
         yield failed(
             f"The publisher states that it was not tested: {stated[:500]}", exhibit, remedy="Test it yourself."

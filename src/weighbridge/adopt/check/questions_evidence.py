@@ -3,7 +3,8 @@
 from collections.abc import Iterator
 from datetime import datetime
 
-from weighbridge.adopt.check.answer import Exhibit, Point, failed, note, passed, unknown
+from weighbridge.adopt.check.answer import Exhibit, Point, failed, note, unknown
+from weighbridge.adopt.check.questions_origin import vouched
 from weighbridge.adopt.check.subject import Subject
 from weighbridge.adopt.check.use import OurUse
 from weighbridge.dossier.evidence import Evidence
@@ -40,9 +41,7 @@ def _required_evidence(subject: Subject, use: OurUse, now: datetime) -> Iterator
     for item in decide(evidence, Policy(stage=Stage.TRUSTED, rules=rules), now=now).answers:
         exhibit = Exhibit(place=f"{RELEASE_NAME}: {item.rule}", text=_figure(item.value, item.unit))
         if item.outcome is RuleOutcome.MET:
-            point = passed if subject.signed else unknown
-            where = "" if subject.signed else " As nobody vouches for the record, this proves nothing."
-            yield point(f"{item.rule}: {item.reason}{where}", exhibit)
+            yield vouched(subject, f"{item.rule}: {item.reason}", exhibit)
         elif item.outcome is RuleOutcome.NOT_MET:
             yield failed(
                 f"{item.rule}: {item.reason}", exhibit, remedy="Take a version that meets it, or ask for less."
@@ -93,7 +92,7 @@ def _reproduced(subject: Subject, use: OurUse) -> Iterator[Point]:
         return
     difference = abs(ours.value / stated.value - 1)
     if difference <= _MOST_DIFFERENCE:
-        yield passed(f"We measured {text}, the record states {stated.value:.6g}: it reproduces.", exhibit)
+        yield vouched(subject, f"We measured {text}, the record states {stated.value:.6g}: it reproduces.", exhibit)
     else:
         reason = f"We measured {text}, the record states {stated.value:.6g}: {difference:.2%} apart."
         yield failed(reason, exhibit, remedy="Do not rely on its figures, and tell the publisher.")

@@ -7,13 +7,15 @@ from fnmatch import fnmatchcase
 from weighbridge.adopt.check.answer import Exhibit, Point, failed, note, passed, unknown
 from weighbridge.adopt.check.subject import LicenceFile, Signing, Subject
 from weighbridge.adopt.check.use import OurUse
-from weighbridge.dossier.release import RELEASE_NAME
+from weighbridge.dossier.release import RELEASE_NAME, ReleaseRecord
 from weighbridge.dossier.signature import SIGNATURE_NAME
 from weighbridge.dossier.status import State, Status, utc_text
 
 CARD_NAME = "README.md"
 _SHOWN = 8
 _NAME_A_SIGNER = "Name whom you trust: --key, --certificates or --identity, or `trusted_signers` in the use file."
+_SIGNED_COPY = "Ask the publisher for a signed copy, and name whom you trust."
+_NOT_VOUCHED = "Nobody that you trust vouches for that statement, so it proves nothing."
 _GET_AGAIN = "Do not use these files. Obtain them again; if they still differ, tell the publisher."
 
 
@@ -203,7 +205,7 @@ def ancestors_pinned(subject: Subject, use: OurUse, now: datetime) -> Iterator[P
     unpinned = [work for work in ancestors if not work.digest]
     for work in ancestors:
         if work.digest:
-            yield passed(f"{work.ref} is pinned by its digest.", Exhibit(place=work.ref, text=work.digest))
+            yield vouched(subject, f"{work.ref} is pinned by its digest.", Exhibit(place=work.ref, text=work.digest))
     for work in unpinned[:_SHOWN]:
         yield unknown(
             f"{work.ref} is named without a digest: nobody can tell which bytes were used.",
@@ -221,7 +223,7 @@ def ancestors_pinned(subject: Subject, use: OurUse, now: datetime) -> Iterator[P
 def _no_ancestors(subject: Subject) -> Point:
     if subject.record is not None:
         place = Exhibit(place=RELEASE_NAME, text=f"source {subject.record.source_digest}")
-        return passed("Its record states no ancestor but the publisher's own model, pinned by digest.", place)
+        return vouched(subject, "Its record states no ancestor but the publisher's own model, pinned by digest.", place)
     if subject.card is not None:
         reason = "The card names no base model, and does not say that there is none."
         return unknown(reason, Exhibit(place=CARD_NAME), remedy="Ask the publisher what it was made from.")
@@ -239,6 +241,18 @@ def _unstated_in_bom(subject: Subject, known: set[str]) -> Iterator[Point]:
             if not (named or pinned):
                 reason = f"The bill of materials names an ancestor that nothing else states: {component.name[:200]!r}."
                 yield unknown(reason, Exhibit(place=file.path), remedy="Ask the publisher which of them is right.")
+
+
+def vouched(subject: Subject, reason: str, *exhibits: Exhibit) -> Point:
+    """Return a point that passes by what is stated: only where somebody whom we trust signed the statement."""
+    if subject.signed:
+        return passed(reason, *exhibits)
+    return unknown(f"{reason} {_NOT_VOUCHED}", *exhibits, remedy=_SIGNED_COPY)
+
+
+def believed(subject: Subject) -> ReleaseRecord | None:
+    """Return the release record if somebody whom we trust signed it, and every byte is as signed."""
+    return subject.record if subject.signed else None
 
 
 def licence_texts(subject: Subject) -> tuple[LicenceFile, ...]:

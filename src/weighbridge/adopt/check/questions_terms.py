@@ -4,11 +4,14 @@ from collections.abc import Iterator, Mapping
 from datetime import datetime
 
 from weighbridge.adopt.check.answer import Exhibit, Outcome, Point, failed, not_asked, note, passed, unknown
+from weighbridge.adopt.check.licence_index import is_index
 from weighbridge.adopt.check.questions_origin import licence_texts
-from weighbridge.adopt.check.subject import Subject
+from weighbridge.adopt.check.subject import LicenceFile, Subject
 from weighbridge.adopt.check.use import OurUse
+from weighbridge.dossier.recorded import recorded_terms
+from weighbridge.dossier.release import RELEASE_NAME
 from weighbridge.errors import InputError
-from weighbridge.terms.agreement import disagreements
+from weighbridge.terms.agreement import Stated, disagreements
 from weighbridge.terms.fact import DutyKind
 from weighbridge.terms.papers import papers
 from weighbridge.terms.permit import Ruling, badges_for, duties_for, permit
@@ -26,6 +29,7 @@ _WORDS = {
     "redistribute": "Handing it out",
 }
 _KEYS = {"modify": "fine_tune", "train-on-outputs": "distil", "host": "host", "redistribute": "redistribute"}
+_NOT_KNOWN = "none of the licences known here, word for word"
 _SHOWN = 12
 
 
@@ -33,7 +37,7 @@ def licences_agree(subject: Subject, use: OurUse, now: datetime) -> Iterator[Poi
     """Question 5: do card, header, LICENSE and BOM agree, with each other and with what is inherited?"""
     for item in subject.statements:
         yield note(f"{item.place} states {item.license[:200]}.", Exhibit(place=item.place, text=item.license[:200]))
-    found = disagreements(subject.statements, known=subject.registry)
+    found = disagreements(_compared(subject), known=subject.registry)
     for clash in found[:_SHOWN]:
         places = (Exhibit(place=clash.first), Exhibit(place=clash.second))
         yield failed(f"{clash.message}.", *places, remedy="Ask the publisher which of them holds, in writing.")
@@ -50,21 +54,58 @@ def licences_agree(subject: Subject, use: OurUse, now: datetime) -> Iterator[Poi
         yield failed(f"{conflict.message}.", *texts, remedy=remedy)
 
 
+def _compared(subject: Subject) -> tuple[Stated, ...]:
+    """Return the statements that have to agree.
+
+    What a signed record's own terms consist of may be stated alone where they are recomputed to the same: a publisher
+    declares one licence, and inherits the others.
+    """
+    record, terms = subject.record, subject.terms
+    stated = subject.statements
+    if not subject.signed or record is None or terms is None or not stated:
+        return stated
+    recorded = recorded_terms(record)
+    if recorded is None or recorded.expression != terms.expression or " OR " in terms.expression:
+        return stated
+    names = {*terms.expression.split(" AND ")}
+    known = [(item, subject.registry.get(item.license)) for item in stated]
+    others = (item for item, licence in known if licence is None or licence.expression not in names)
+    return (Stated(place=RELEASE_NAME, license=terms.expression), *others)
+
+
 def _unread(subject: Subject) -> Iterator[Point]:
     if subject.card_problem:
         yield unknown(f"The card's metadata cannot be read: {subject.card_problem}.", remedy="Tell the publisher.")
     for file in subject.boms:
         if file.problem:
             yield unknown(f"The bill of materials cannot be read: {file.problem}.", Exhibit(place=file.path))
-    for item in licence_texts(subject):
-        root = "/" not in item.path
-        index = subject.terms is not None and subject.terms.expression in item.text
-        if root and item.recognition.licence_id is None and not index:
-            yield unknown(
-                f"{item.path} is none of the licences known here, word for word.",
-                Exhibit(place=item.path, text=f"SHA-256 {item.recognition.sha256}"),
-                remedy=f"Read it, or see what was changed: weighbridge licence detect {item.path}",
-            )
+    for item in _not_recognised(subject):
+        reason = f"{item.path} was not read: {item.problem}." if item.problem else f"{item.path} is {_NOT_KNOWN}."
+        yield unknown(reason, _file(subject, item), remedy=_read_it(item))
+
+
+def _not_recognised(subject: Subject) -> tuple[LicenceFile, ...]:
+    """Return the files that may state terms which are not known here."""
+    texts = (item for item in licence_texts(subject) if item.recognition.licence_id is None)
+    return tuple(item for item in texts if not is_index(subject, item))
+
+
+def _not_settled(subject: Subject) -> Iterator[Point]:
+    """Yield what keeps an answer by the terms from being yes: texts beside them that may say something else."""
+    for item in _not_recognised(subject):
+        why = f"it was not read, {item.problem}" if item.problem else f"it is {_NOT_KNOWN}"
+        reason = f"What {item.path} says of it is not known: {why}."
+        yield unknown(reason, _file(subject, item), remedy=_read_it(item))
+
+
+def _file(subject: Subject, item: LicenceFile) -> Exhibit:
+    entry = subject.manifest.get(item.path)
+    return Exhibit(place=item.path, text=f"SHA-256 {entry.sha256}" if entry else "")
+
+
+def _read_it(item: LicenceFile) -> str:
+    detect = "" if item.problem else f", or see what was changed: weighbridge licence detect {item.path}"
+    return f"Read it{detect}"
 
 
 def may_we_use(subject: Subject, use: OurUse, now: datetime) -> Iterator[Point]:
@@ -77,6 +118,7 @@ def may_we_use(subject: Subject, use: OurUse, now: datetime) -> Iterator[Point]:
         if ruling.question in _ABOUT_US:
             yield from _ruling(ruling, use)
     yield from _unknown_facts(subject)
+    yield from _not_settled(subject)
 
 
 def _ruling(ruling: Ruling, use: OurUse) -> Iterator[Point]:
@@ -126,6 +168,8 @@ def may_we_build(subject: Subject, use: OurUse, now: datetime) -> Iterator[Point
             text = f"Whether you plan this is not stated: `{key}` in the use file."
             yield unknown(text, remedy=f"State `{key}` in {use.place}.")
     yield from _name(subject, use)
+    if planned:
+        yield from _not_settled(subject)
 
 
 def _stated(use: OurUse, name: str) -> bool | None:
@@ -166,6 +210,7 @@ def what_must_ship(subject: Subject, use: OurUse, now: datetime) -> Iterator[Poi
     for open_ in (remark for remark in subject.terms.unknowns if remark.rule == "unknown-licence"):
         reason = f"What {open_.work} asks to ship is not known: {open_.message}."
         yield unknown(reason, Exhibit(place=open_.work), remedy=f"Find out the licence of {open_.work}.")
+    yield from _not_settled(subject)
     try:
         files = notices(subject, use)
     except InputError as error:
@@ -189,14 +234,15 @@ def notices(subject: Subject, use: OurUse) -> Mapping[str, bytes]:
     """
     if subject.terms is None or subject.chain is None:
         return {}
-    own = next((item.text for item in licence_texts(subject) if "/" not in item.path), None)
+    own = next((item for item in licence_texts(subject) if "/" not in item.path), None)
+    text = own.text if own and len(subject.terms.licences) == 1 else None
     return papers(
         subject.terms,
         subject.chain,
         subject.registry,
         model=use.name_as or subject.chain.root,
         title=subject.record.texts.title if subject.record else "",
-        license_text=own if own and len(subject.terms.licences) == 1 else None,
+        license_text="" if own and is_index(subject, own) else text or None,
     )
 
 

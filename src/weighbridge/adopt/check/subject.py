@@ -82,12 +82,21 @@ class Standing:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LicenceFile:
-    """A LICENSE, COPYING or NOTICE file, or one below LICENSES or THIRD_PARTY."""
+    """A file called like a licence or notice, or one below LICENSES or THIRD_PARTY.
+
+    Attributes:
+        path: where it lies.
+        text: what it says; empty if it was not read.
+        recognition: what licence that is.
+        notice: whether it is a NOTICE, which states no terms.
+        problem: why it was not read; empty if it was.
+    """
 
     path: str
     text: str
     recognition: Recognition
     notice: bool = False
+    problem: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,9 +1,11 @@
 """What a check keeps of the bytes in the one pass over them: the head of every file, and small files whole."""
 
+import re
 from collections.abc import Mapping
 from pathlib import PurePosixPath
 from threading import Lock
 
+from weighbridge.checkpoint.folder import MAX_INDEX_BYTES
 from weighbridge.dossier.bom_reader import MAX_BOM_BYTES
 from weighbridge.dossier.release import MAX_RECORD_BYTES, RELEASE_NAME
 from weighbridge.terms.recognise import MAX_TEXT_BYTES
@@ -19,6 +21,8 @@ _LIMITS: Mapping[str, int] = {
     "README.md": 4 << 20,
     "config.json": 10_000_000,
     "tokenizer_config.json": 16 << 20,
+    "tokenizer.json": 64 << 20,
+    "vocab.json": 16 << 20,
 }
 _SUFFIXES: Mapping[str, int] = {
     ".jinja": 1 << 20,
@@ -30,6 +34,17 @@ _SUFFIXES: Mapping[str, int] = {
     ".yaml": 1 << 20,
     ".yml": 1 << 20,
 }
+_LICENCE_STARTS = ("LICENSE", "LICENCE", "COPYING", "UNLICENSE", "NOTICE", "EULA", "TERMS")
+_LICENCE_WORDS = frozenset({"LICENSE", "LICENCE", "LICENSES", "LICENCES", "EULA"})
+_WORD = re.compile(r"[A-Z]+")
+_PAPER = (".pdf", ".html", ".htm", ".rtf", ".doc", ".docx", ".odt")
+"""Documents that may hold a licence, and that are not read here."""
+
+_NO_DOCUMENT = re.compile(
+    r"""\.(py|pyc|sh|bash|ps1|bat|c|cpp|cu|rs|go|java|js|r|pl|so|dll|exe|json|jsonl|csv|parquet|png|jpe?g|gif|svg
+    |safetensors|gguf|bin|pt|pth|onnx|npy|npz)\Z""",
+    re.VERBOSE,
+)
 
 
 def limit_of(path: str) -> int:
@@ -37,6 +52,8 @@ def limit_of(path: str) -> int:
     name = PurePosixPath(path).name
     if name in _LIMITS:
         return _LIMITS[name]
+    if name.endswith(".index.json"):
+        return MAX_INDEX_BYTES
     if is_bom_name(name):
         return MAX_BOM_BYTES
     if is_licence_name(path):
@@ -52,13 +69,19 @@ def is_bom_name(name: str) -> bool:
 
 
 def is_licence_name(path: str) -> bool:
-    """Say whether a file is a licence or notice, by its name or folder."""
+    """Say whether a file is the text of a licence or notice, by its name or folder."""
+    return names_licence(path) and PurePosixPath(path).suffix.lower() not in _PAPER
+
+
+def names_licence(path: str) -> bool:
+    """Say whether a file is called like a licence or notice, or lies among them, though it may be no plain text."""
     file = PurePosixPath(path)
-    if file.suffix.lower() in (".py", ".json", ".pdf", ".html", ".png"):
+    if _NO_DOCUMENT.match(file.suffix.lower()):
         return False
-    if len(file.parts) > 1:
-        return file.parts[0] in ("LICENSES", "THIRD_PARTY")
-    return file.name.upper().startswith(("LICENSE", "LICENCE", "COPYING", "UNLICENSE", "NOTICE"))
+    if len(file.parts) > 1 and file.parts[0] in ("LICENSES", "THIRD_PARTY"):
+        return True
+    name = file.name.upper()
+    return name.startswith(_LICENCE_STARTS) or not _LICENCE_WORDS.isdisjoint(_WORD.findall(name))
 
 
 class Capture:
@@ -71,6 +94,7 @@ class Capture:
     def __init__(self, sizes: Mapping[str, int]) -> None:
         self.heads: dict[str, bytes] = {}
         self.too_large: list[str] = []
+        self.files = frozenset(sizes)
         self._wanted: dict[str, bytearray] = {}
         self._lock = Lock()
         total = 0

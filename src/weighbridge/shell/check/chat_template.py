@@ -1,44 +1,62 @@
 """What a chat template does, read from its syntax tree. It is parsed and never rendered.
 
 A chat template is a program (Jinja) that whoever loads the model runs on every conversation. Nearly all of them loop
-over messages and put marks around them. What goes beyond that is named: what reaches for Python's inner parts or other
-files fails, what is merely not understood is unknown, and text of its own that it adds to every prompt is shown.
+over messages and put marks around them. What such templates use is listed; whatever else one does is unknown, what
+reaches for Python's inner parts or other files fails, and text of its own that it adds to every prompt is shown.
 """
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from weighbridge.adopt.check.answer import Outcome
 from weighbridge.adopt.check.subject import Sighting
 from weighbridge.shell.check.hidden_text import hidden_characters
+from weighbridge.shell.check.template_flow import (
+    CALLS,
+    CONTEXT,
+    FILTERS,
+    MAX_COUNT,
+    METHODS,
+    WRITTEN,
+    Flow,
+    Kind,
+    Kinds,
+    folded,
+)
 
 if TYPE_CHECKING:
     from jinja2 import Environment, nodes
 
 MAX_TEMPLATE_CHARACTERS = 256 * 1024
 _MAX_SHOWN = 120
-_MAX_RANGE = 100_000
-_LONG_TEXT = 40
+_MAX_ITEMS = 200
+_LONG_TEXT = 12
 
 
 def _words(text: str) -> frozenset[str]:
     return frozenset(text.split())
 
 
-_FILTERS = _words(
-    """abs batch capitalize count d default dictsort e escape first float forceescape groupby indent int items join last
-    length list lower map max min reject rejectattr replace reverse round safe select selectattr slice sort string sum
-    title tojson trim truncate unique upper"""
+_NODES = _words(
+    """Template Output TemplateData For If Macro Assign AssignBlock ExprStmt Scope Break Continue Name NSRef Const Tuple
+    List Dict Pair Keyword CondExpr Filter Test Call Getattr Getitem Slice Concat Compare Operand And Or Not Add Sub
+    Mod Neg Pos"""
 )
-_TESTS = _words(
-    """boolean callable defined divisibleby eq equalto even false filter float ge gt greaterthan in integer iterable le
-    lessthan lower lt mapping ne none number odd sameas sequence string test true undefined upper"""
+_ASKING_TESTS = _words(
+    """boolean defined even false float integer iterable mapping none number odd sequence string true undefined"""
 )
-_CALLS = frozenset({"raise_exception", "strftime_now", "namespace", "range", "dict", "cycler", "joiner", "caller"})
-_METHODS = _words(
-    """append capitalize count endswith extend find get index insert items join keys lower lstrip pop replace
-    rfind rsplit rstrip split splitlines startswith strip title update upper values isdigit"""
+_COMPARING_TESTS = {"eq": "eq", "equalto": "eq", "==": "eq", "ne": "ne", "!=": "ne", "in": "in", "sameas": "eq"}
+_TESTS = _ASKING_TESTS | _COMPARING_TESTS.keys()
+_FIELDS = _words(
+    """role content type text image image_url video audio tool_calls tool_call tool_call_id name id arguments function
+    parameters properties required description enum items return reasoning_content reasoning thinking input_audio"""
 )
+_HARMLESS: Kinds = frozenset({Kind.MARK, Kind.FLAG})
+_INNER = re.compile(
+    "__(class|globals|subclasses|builtins|import|mro|init|base|bases|dict|call|getattribute|getattr|code|reduce)__"
+)
+_DATE = re.compile(r"(%-?[A-Za-z]|[\s,:/.-])*")
 _ADVICE = "Read it, or replace it by a template that you wrote."
 
 
@@ -53,7 +71,7 @@ def template_sightings(source: str, place: str) -> Iterator[Sighting]:
 
     try:
         tree = _environment().parse(source)
-        yield from _Reader(place).read(tree)
+        yield from _Reader(place, tree).read(tree)
     except (TemplateError, RecursionError) as error:
         text = "nested too deep" if isinstance(error, RecursionError) else (error.message or "")[:_MAX_SHOWN]
         message = f"the chat template cannot be parsed: {text}"
@@ -82,15 +100,14 @@ def _environment() -> "Environment":
 class _Reader:
     """Walks a tree and names what it finds, each thing once."""
 
-    def __init__(self, place: str) -> None:
+    def __init__(self, place: str, tree: "nodes.Template") -> None:
         self.place = place
-        self.macros: set[str] = set()
+        self.flow = Flow(tree)
         self.seen: set[str] = set()
 
     def read(self, tree: "nodes.Template") -> Iterator[Sighting]:
         from jinja2 import nodes
 
-        self.macros = {macro.name for macro in tree.find_all(nodes.Macro)}
         waiting: list[nodes.Node] = [tree]
         while waiting:
             node = waiting.pop()
@@ -99,6 +116,12 @@ class _Reader:
                     self.seen.add(sighting.message)
                     yield sighting
             waiting.extend(node.iter_child_nodes())
+        if self.flow.renamed:
+            yield self.odd(tree, f"it gives {_shown(self.flow.renamed[0])} a second meaning")
+        if name := self.flow.grows():
+            yield self.odd(tree, f"{_shown(name)} may grow beyond all bounds")
+        if self.flow.runs_long():
+            yield self.odd(tree, "loops stand in loops, or a macro calls itself, more often than a conversation needs")
 
     def look(self, node: "nodes.Node") -> Iterator[Sighting]:
         from jinja2 import nodes
@@ -106,73 +129,193 @@ class _Reader:
         match node:
             case nodes.Include() | nodes.Import() | nodes.FromImport() | nodes.Extends():
                 yield self.bad(node, "it loads another template")
+            case _ if type(node).__name__ not in _NODES:
+                yield self.odd(node, f"it uses {type(node).__name__}")
+            case nodes.Name(ctx="load"):
+                if node.name not in CONTEXT.keys() | CALLS | self.flow.macros.keys() | self.flow.sources.keys():
+                    yield self.odd(node, f"it reads {_shown(node.name)}, which templates are not given")
             case nodes.Getattr():
-                yield from self.attribute(node, node.attr)
-            case nodes.Const():
+                if node.attr.startswith("_") or "__" in node.attr:
+                    yield self.bad(node, f"it reaches for Python's inner parts: {_shown(node.attr)}")
+            case nodes.Getitem():
+                yield from self.item(node)
+            case nodes.Const() | nodes.TemplateData():
                 yield from self.constant(node)
-            case nodes.TemplateData():
-                yield from self.data(node)
+            case nodes.List() | nodes.Tuple() | nodes.Dict() | nodes.For():
+                yield from self.collection(node)
+            case nodes.Concat() | nodes.Add():
+                if _INNER.search("".join(folded(node))):
+                    yield self.bad(node, "it spells a name of Python's inner parts out of pieces")
+            case nodes.Mod():
+                if not self.flow.kinds(node.left) | self.flow.kinds(node.right) <= {Kind.COUNT}:
+                    yield self.odd(node, "it fills in a text (`%`)")
             case nodes.Filter():
-                if node.name == "attr":
-                    yield self.bad(node, "it reaches for attributes by computed names (`attr`)")
-                elif node.name not in _FILTERS:
-                    yield self.odd(node, f"it uses the filter {_shown(node.name)}")
+                yield from self.filtered(node)
             case nodes.Test():
-                if node.name not in _TESTS:
-                    yield self.odd(node, f"it uses the test {_shown(node.name)}")
+                yield from self.test(node)
             case nodes.Call():
                 yield from self.call(node)
             case nodes.Compare():
-                yield from self.comparison(node)
+                yield from self.compared(node)
+
+    def item(self, node: "nodes.Getitem") -> Iterator[Sighting]:
+        from jinja2 import nodes
+
+        arguments = [node.arg]
+        if isinstance(node.arg, nodes.Slice):
+            arguments = [part for part in (node.arg.start, node.arg.stop, node.arg.step) if part is not None]
+        elif isinstance(node.arg, nodes.Const):
+            return
+        if not all(self.flow.kinds(argument) <= {Kind.COUNT, Kind.FLAG} for argument in arguments):
+            yield self.odd(node, "it looks something up by a name that it computed")
+
+    def collection(self, node: "nodes.Node") -> Iterator[Sighting]:
+        from jinja2 import nodes
+
+        if isinstance(node, nodes.For):
+            literal = isinstance(node.iter, nodes.List | nodes.Tuple)
+            if node.recursive or (not literal and Kind.LITERAL in self.flow.kinds(node.iter)):
+                yield self.odd(node, "it loops over a text of its own, or over itself")
+        elif isinstance(node, nodes.Dict) and not all(isinstance(pair.key, nodes.Const) for pair in node.items):
+            yield self.odd(node, "it builds names")
+        elif isinstance(node, nodes.List | nodes.Tuple | nodes.Dict) and len(node.items) > _MAX_ITEMS:
+            yield self.odd(node, f"it lists {len(node.items):,} things")
 
     def call(self, node: "nodes.Call") -> Iterator[Sighting]:
         from jinja2 import nodes
 
         called = node.node
+        if node.dyn_args is not None or node.dyn_kwargs is not None:
+            yield self.odd(node, "it calls with arguments that it computed")
         if isinstance(called, nodes.Name):
-            if called.name not in _CALLS | self.macros:
+            if called.name in self.flow.macros:
+                return
+            if called.name not in CALLS:
                 yield self.odd(node, f"it calls {_shown(called.name)}")
-            if called.name == "range" and any(
-                isinstance(arg, nodes.Const) and isinstance(arg.value, int) and arg.value > _MAX_RANGE
-                for arg in node.args
-            ):
+            elif called.name == "range" and not all(self.is_small(argument) for argument in node.args):
                 yield self.odd(node, "it counts to a number that no conversation needs")
-        elif isinstance(called, nodes.Getattr):
-            if called.attr not in _METHODS:
-                yield self.odd(node, f"it calls the method {_shown(called.attr)}")
-        else:
+            elif called.name == "namespace" and node.args:
+                yield self.odd(node, "it makes a namespace of something that it computed")
+            elif called.name == "strftime_now" and not all(_is_date(argument) for argument in node.args):
+                yield self.odd(node, "it writes a date in a form that is not understood")
+        elif not isinstance(called, nodes.Getattr):
             yield self.odd(node, "it calls something that it computed")
+        elif called.attr not in METHODS or node.kwargs:
+            yield self.odd(node, f"it calls the method {_shown(called.attr)}")
+        elif called.attr == "get":
+            if not (node.args and isinstance(node.args[0], nodes.Const)):
+                yield self.odd(node, "it looks something up by a name that it computed")
+        else:
+            yield from self.treated(node, called.node, node.args)
 
-    def attribute(self, node: "nodes.Node", name: str) -> Iterator[Sighting]:
-        if name.startswith("_") or "__" in name:
-            yield self.bad(node, f"it reaches for Python's inner parts: {_shown(name)}")
+    def is_small(self, node: "nodes.Expr") -> bool:
+        return self.flow.kinds(node) <= {Kind.COUNT}
 
-    def constant(self, node: "nodes.Const") -> Iterator[Sighting]:
-        if not isinstance(node.value, str):
+    def filtered(self, node: "nodes.Filter") -> Iterator[Sighting]:
+        from jinja2 import nodes
+
+        if node.name == "attr":
+            yield self.bad(node, "it reaches for attributes by computed names (`attr`)")
+        elif node.name not in FILTERS or node.node is None or node.dyn_args or node.dyn_kwargs:
+            yield self.odd(node, f"it uses the filter {_shown(node.name)}")
+        elif node.name in ("default", "d"):
             return
-        inner = ("__class__", "__globals__", "__subclasses__", "__builtins__", "__import__", "__mro__", "__init__")
-        if any(word in node.value for word in inner):
-            yield self.bad(node, f"it names Python's inner parts in a text: {_shown(node.value)}")
-        elif "://" in node.value:
-            yield self.odd(node, f"it names an address: {_shown(node.value)}")
-        elif _is_prose(node.value):
-            yield self.own_text(node, node.value)
+        elif node.name in ("map", "select", "reject", "selectattr", "rejectattr"):
+            yield from self.chosen(node)
+        elif node.name == "tojson":
+            if not all(isinstance(item, nodes.Const) for item in node.args + [pair.value for pair in node.kwargs]):
+                yield self.odd(node, "it writes JSON in a form that is not understood")
+            elif not all(_is_narrow(item) for item in node.args + [pair.value for pair in node.kwargs]):
+                yield self.odd(node, "it indents more than anybody reads")
+        elif node.name == "join" and all(isinstance(item, nodes.Const) for item in node.args) and not node.kwargs:
+            return
+        elif node.kwargs:
+            yield self.odd(node, f"it uses the filter {_shown(node.name)} in an unusual way")
+        else:
+            yield from self.treated(node, node.node, node.args)
 
-    def data(self, node: "nodes.TemplateData") -> Iterator[Sighting]:
-        if "://" in node.data:
-            yield self.odd(node, f"it names an address: {_shown(node.data)}")
-        elif _is_prose(node.data):
-            yield self.own_text(node, node.data)
+    def chosen(self, node: "nodes.Filter") -> Iterator[Sighting]:
+        """Look at filters whose arguments name a field, and a test or a filter."""
+        from jinja2 import nodes
 
-    def comparison(self, node: "nodes.Compare") -> Iterator[Sighting]:
+        texts = [item.value if isinstance(item, nodes.Const) else None for item in node.args]
+        names = [item.value.value if isinstance(item.value, nodes.Const) else None for item in node.kwargs]
+        by_field = node.name.endswith("attr")
+        field, *rest = texts if by_field else [*(("",) if texts else ()), *texts] or [""]
+        test = rest[0] if rest else None
+        if node.name == "map":
+            usual = (not texts and [item.key for item in node.kwargs] == ["attribute"] and names[0] in _FIELDS) or (
+                not node.kwargs and len(texts) == 1 and texts[0] in ("trim", "lower", "upper", "string", "tojson")
+            )
+        elif test in _COMPARING_TESTS and by_field:
+            usual = field in ("role", "type") and len(rest) == 2 and not node.kwargs
+        elif test in _COMPARING_TESTS and node.node is not None and self.flow.kinds(node.node) <= {Kind.META}:
+            usual = len(rest) == 2 and not node.kwargs
+        else:
+            usual = len(rest) <= 1 and (not rest or test in _ASKING_TESTS) and not node.kwargs
+        if not usual or (by_field and field not in _FIELDS):
+            yield self.odd(node, f"it uses the filter {_shown(node.name)} in an unusual way")
+
+    def treated(self, node: "nodes.Node", what: "nodes.Node", arguments: "Sequence[nodes.Expr]") -> Iterator[Sighting]:
+        """Look at the arguments of what cuts, searches or changes a text."""
+        from jinja2 import nodes
+
+        for argument in arguments:
+            if not isinstance(argument, nodes.Const):
+                yield self.odd(node, "it cuts, searches or changes a text by something that it computed")
+            elif isinstance(argument.value, int) and abs(argument.value) > MAX_COUNT:
+                yield self.odd(node, "it uses a number that no conversation needs")
+            elif argument.value == "" or (self.flow.kinds(what) & (WRITTEN | {Kind.STRUCTURE})):
+                yield from self.word(node, argument, cut=argument is not arguments[-1] or len(arguments) == 1)
+
+    def word(self, node: "nodes.Node", literal: "nodes.Const", *, cut: bool) -> Iterator[Sighting]:
+        if cut and literal.value == "":
+            yield self.odd(node, "it searches for nothing")
+        elif Kind.LITERAL in self.flow.kinds(literal):
+            yield self.odd(node, f"it reads the words of a message: {_shown(str(literal.value))}")
+
+    def test(self, node: "nodes.Test") -> Iterator[Sighting]:
+        if node.name not in _TESTS or node.kwargs or node.dyn_args or node.dyn_kwargs:
+            yield self.odd(node, f"it uses the test {_shown(node.name)}")
+        elif node.name in _COMPARING_TESTS:
+            yield from self.related(node, [node.node, *node.args], {_COMPARING_TESTS[node.name]})
+        elif node.args:
+            yield self.odd(node, f"it uses the test {_shown(node.name)} in an unusual way")
+
+    def compared(self, node: "nodes.Compare") -> Iterator[Sighting]:
+        sides = [node.expr, *(operand.expr for operand in node.ops)]
+        how = {"in" if operand.op == "notin" else operand.op for operand in node.ops}
+        yield from self.related(node, sides, how)
+
+    def related(self, node: "nodes.Node", sides: "Sequence[nodes.Node]", how: set[str]) -> Iterator[Sighting]:
         """Name words in messages that it acts on: so does a template that waits for its moment."""
         from jinja2 import nodes
 
-        sides = [node.expr, *(operand.expr for operand in node.ops)]
-        if any(_is_content(side) for side in sides):
-            for side in sides:
-                if isinstance(side, nodes.Const) and isinstance(side.value, str) and _is_word(side.value):
-                    yield self.odd(node, f"it acts on a word in messages: {_shown(side.value)}")
+        kinds = [self.flow.kinds(side) for side in sides]
+        read = [side for side in kinds if side & (WRITTEN | {Kind.STRUCTURE})]
+        literal = any(Kind.LITERAL in side for side in kinds)
+        if not read or (not literal and how <= {"eq", "ne", "in"}):
+            return
+        if all(side <= _HARMLESS for side in kinds if side is not read[0]) and how <= {"eq", "ne", "in"}:
+            return
+        first = sides[0]
+        if how == {"in"} and kinds[1] == {Kind.STRUCTURE} and isinstance(first, nodes.Const) and first.value in _FIELDS:
+            return
+        words = [_shown(str(side.value)) for side in sides if isinstance(side, nodes.Const)]
+        yield self.odd(node, f"it reads the words of a message: {words[0] if words else 'it compares them'}")
+
+    def constant(self, node: "nodes.Const | nodes.TemplateData") -> Iterator[Sighting]:
+        from jinja2 import nodes
+
+        text = node.value if isinstance(node, nodes.Const) else node.data
+        if not isinstance(text, str):
+            return
+        if _INNER.search(text) and isinstance(node, nodes.Const):
+            yield self.bad(node, f"it names Python's inner parts in a text: {_shown(text)}")
+        elif "://" in text:
+            yield self.odd(node, f"it names an address: {_shown(text)}")
+        elif _is_prose(text):
+            yield self.own_text(node, text)
 
     def bad(self, node: "nodes.Node", message: str) -> Sighting:
         where = f"{self.place}, line {node.lineno}"
@@ -183,7 +326,7 @@ class _Reader:
 
     def odd(self, node: "nodes.Node", message: str) -> Sighting:
         where = f"{self.place}, line {node.lineno}"
-        text = f"the chat template does something that is not understood here: {message}"
+        text = f"the chat template is not fully understood here: {message}"
         return Sighting(place=where, message=text, outcome=Outcome.UNKNOWN, remedy=_ADVICE)
 
     def own_text(self, node: "nodes.Node", text: str) -> Sighting:
@@ -192,35 +335,22 @@ class _Reader:
         return Sighting(place=where, message=message, outcome=None)
 
 
-def _is_content(node: "nodes.Node") -> bool:
-    """Say whether an expression is what somebody wrote: `content`, possibly cut or in lower case."""
+def _is_date(node: "nodes.Node") -> bool:
+    """Say whether a format of a date has nothing but the usual codes: a width could be any number."""
     from jinja2 import nodes
 
-    while True:
-        match node:
-            case nodes.Filter() if node.node is not None:
-                node = node.node
-            case nodes.Call() if isinstance(node.node, nodes.Getattr):
-                node = node.node.node
-            case nodes.Getattr():
-                return node.attr in ("content", "text")
-            case nodes.Getitem():
-                if isinstance(node.arg, nodes.Const) and isinstance(node.arg.value, str):
-                    return node.arg.value in ("content", "text")
-                node = node.node
-            case nodes.Name():
-                return "content" in node.name or node.name in ("text", "message_text")
-            case _:
-                return False
+    return isinstance(node, nodes.Const) and isinstance(node.value, str) and _DATE.fullmatch(node.value) is not None
 
 
-def _is_word(text: str) -> bool:
-    """Say whether a text is a word of a language and not one of the marks that models are trained with."""
-    return any(char.isalpha() for char in text) and not any(char in "<>[]{}|/\u2581\uff5c" for char in text)
+def _is_narrow(node: "nodes.Node") -> bool:
+    from jinja2 import nodes
+
+    value = node.value if isinstance(node, nodes.Const) else None
+    return not (isinstance(value, int) and value > MAX_COUNT) and not (isinstance(value, str) and len(value) > 8)
 
 
 def _is_prose(text: str) -> bool:
-    return len(text.split()) >= 6 and len(text) >= _LONG_TEXT
+    return sum(word.isalpha() for word in re.split(r"[\s.,:;!?'\"]+", text)) >= 3 and len(text) >= _LONG_TEXT
 
 
 def _shown(text: str) -> str:

@@ -11,6 +11,7 @@ from pathlib import Path
 from weighbridge.errors import HubError, InputError, MissingExtraError, WorkspaceError
 from weighbridge.hub.blob import hub_errors, make_folder
 from weighbridge.shell.check.gather import Place
+from weighbridge.shell.check.patience import bounded_client, check_address
 
 _REFERENCE = re.compile(r"(?P<name>[\w.-]{1,96}/[\w.-]{1,96})(@(?P<revision>[\w./-]{1,255}))?\Z", re.ASCII)
 _HINT = "Check the name, and the address in HF_ENDPOINT or --endpoint."
@@ -31,7 +32,7 @@ def fetch(reference: str, endpoint: str, cache: Path, environment: Mapping[str, 
         environment: a token for the hub is only sent where the person's own `HF_ENDPOINT` leads.
 
     Raises:
-        InputError: if the reference is none.
+        InputError: if the reference or the address is none.
         HubError: if the hub does not have it, does not give it, or cannot be reached.
         MissingExtraError: if the client is not installed.
     """
@@ -39,7 +40,9 @@ def fetch(reference: str, endpoint: str, cache: Path, environment: Mapping[str, 
     if match is None:
         raise InputError(f"{reference!r} is no name on a hub", hint="Give owner/name, or owner/name@revision.")
     name, revision = match["name"], match["revision"]
-    snapshot = _download(name, revision, endpoint, cache, environment)
+    check_address(endpoint)
+    with hub_errors(cache):
+        snapshot = _download(name, revision, endpoint, cache, environment)
     digest = hashlib.sha256(endpoint.rstrip("/").encode()).hexdigest()[:16]
     folder = cache / "plain" / digest / name.replace("/", "--") / snapshot.name
     with hub_errors(cache):
@@ -63,16 +66,22 @@ def _download(name: str, revision: str | None, endpoint: str, cache: Path, envir
     place = f"{endpoint}/{name}"
     own = environment.get("HF_ENDPOINT", "").rstrip("/") == endpoint.rstrip("/")
     try:
-        return Path(
-            snapshot_download(
-                name,
-                revision=revision,
-                cache_dir=cache / "hub",
-                endpoint=endpoint.rstrip("/"),
-                library_name="weighbridge",
-                token=None if own else False,
-            )
-        )
+        with bounded_client(place) as failures:
+            try:
+                return Path(
+                    snapshot_download(
+                        name,
+                        revision=revision,
+                        cache_dir=cache / "hub",
+                        endpoint=endpoint.rstrip("/"),
+                        library_name="weighbridge",
+                        token=None if own else False,
+                    )
+                )
+            except HfHubHTTPError:
+                raise
+            except failures as error:
+                raise HubError(f"it cannot be fetched: {_first_line(error)}", place=place, hint=_HINT) from error
     except GatedRepoError as error:
         hint = "Agree to its conditions on the hub, and give your token in HF_TOKEN (with HF_ENDPOINT)."
         raise HubError("the hub does not give it to you: it is gated", place=place, hint=hint) from error
@@ -82,8 +91,8 @@ def _download(name: str, revision: str | None, endpoint: str, cache: Path, envir
         raise HubError("the hub has no such model, or does not show it to you", place=place, hint=_HINT) from error
     except (HfHubHTTPError, LocalEntryNotFoundError, HFValidationError) as error:
         raise HubError(f"it cannot be fetched: {_first_line(error)}", place=place, hint=_HINT) from error
-    except ValueError as error:
-        # The client's own words for files that are not what the hub said they are.
+    except (ValueError, TypeError, AttributeError, LookupError, AssertionError, RecursionError) as error:
+        # Files that are not what the hub said they are; and answers of a shape that the client does not expect.
         raise HubError(f"what the hub sends is not sound: {_first_line(error)}", place=place, hint=_HINT) from error
 
 

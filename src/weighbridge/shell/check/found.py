@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,14 +14,15 @@ from weighbridge.dossier.bom_reader import MAX_BOM_BYTES, read_bom
 from weighbridge.dossier.disclosure import Disclosure
 from weighbridge.dossier.release import RELEASE_NAME, ReleaseRecord, read_release
 from weighbridge.errors import CheckpointError, HeaderError, InputError, UnsupportedFormatError
-from weighbridge.shell.card_reader import card_metadata, stated_licence
-from weighbridge.shell.check.capture import Capture, is_bom_name, is_licence_name
+from weighbridge.shell.card_reader import card_metadata, says_nothing, stated_licence
+from weighbridge.shell.check.capture import Capture, is_bom_name, names_licence
 from weighbridge.terms.agreement import Stated
 from weighbridge.terms.json_form import decode
 from weighbridge.terms.recognise import recognise
 
 CARD_NAME = "README.md"
 _LICENCE_KEYS = ("general.license", "license")
+_MAX_BESIDE = 200
 _MAX_DEPTH, _MAX_VALUES = 64, 2_000_000
 
 
@@ -35,6 +36,7 @@ class Weights:
         sound: weight files whose headers are good.
         metadata: their key-values, by file.
         config: the parsed `config.json`.
+        beside: key-values of weight files that are no part of these weights, and whose headers are good.
         problems: what is wrong with headers, index or configuration.
         unread: why there are no weights that can be read here; empty if there are.
     """
@@ -44,12 +46,25 @@ class Weights:
     sound: tuple[str, ...] = ()
     metadata: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     config: Mapping[str, Any] = field(default_factory=dict)
+    beside: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     problems: tuple[str, ...] = ()
     unread: str = ""
 
 
 def read_weights(root: Path, files: Sequence[str]) -> Weights:
     """Read every header of a folder; several GGUF files that are models of their own are read one by one."""
+    found = _read_weights(root, files)
+    others = [name for name in files if name.endswith((".safetensors", ".gguf")) and name not in found.sound]
+    alone = [inspect(root / name).checkpoint for name in others[:_MAX_BESIDE]]
+    beside = {
+        name: item.metadata.get(name.rpartition("/")[2], {})
+        for name, item in zip(others, alone, strict=False)
+        if item is not None
+    }
+    return replace(found, beside=beside)
+
+
+def _read_weights(root: Path, files: Sequence[str]) -> Weights:
     inspection = inspect(root)
     if inspection.checkpoint is not None:
         return _of([inspection.checkpoint], ())
@@ -128,15 +143,20 @@ def read_card(capture: Capture, files: Sequence[str]) -> tuple[Mapping[str, Any]
 
 
 def read_licences(capture: Capture) -> tuple[LicenceFile, ...]:
-    """Return every licence and notice file, each recognised."""
-    found = []
-    for path in capture.kept:
-        if is_licence_name(path):
-            data = capture.text(path) or b""
-            notice = path.rpartition("/")[2].upper().startswith("NOTICE")
-            text = data.decode("utf-8", "replace")
-            found.append(LicenceFile(path=path, text=text, recognition=recognise(data), notice=notice))
-    return tuple(found)
+    """Return every licence and notice file: those in the root first, of them those that were recognised."""
+    found = [_licence(capture, path) for path in capture.files if names_licence(path)]
+    return tuple(sorted(found, key=lambda x: ("/" in x.path, x.recognition.licence_id is None, x.path)))
+
+
+def _licence(capture: Capture, path: str) -> LicenceFile:
+    # What is called NOTICE-LICENSE is no notice: a notice states no terms, and is not held against any.
+    notice = path.rpartition("/")[2].upper().partition(".")[0] in ("NOTICE", "NOTICES")
+    data = capture.text(path)
+    problem = ""
+    if data is None:
+        problem = "it is larger than a licence is" if path in capture.too_large else "it is no plain text"
+    text = (data or b"").decode("utf-8", "replace")
+    return LicenceFile(path=path, text=text, recognition=recognise(data or b""), notice=notice, problem=problem)
 
 
 def read_boms(capture: Capture, files: Sequence[str]) -> tuple[BomFile, ...]:
@@ -172,13 +192,24 @@ def statements(
     boms: Sequence[BomFile],
 ) -> Iterator[Stated]:
     """Yield every place that states a licence of the model itself, the one that counts most first."""
-    if record is not None and record.license.strip():
+    found = _statements(record, card, metadata, licences, boms)
+    return (item for item in found if not says_nothing(item.license))
+
+
+def _statements(
+    record: ReleaseRecord | None,
+    card: Mapping[str, Any] | None,
+    metadata: Mapping[str, Mapping[str, Any]],
+    licences: Sequence[LicenceFile],
+    boms: Sequence[BomFile],
+) -> Iterator[Stated]:
+    if record is not None:
         yield Stated(place=RELEASE_NAME, license=record.license)
     if card and (stated := stated_licence(card)):
         yield Stated(place=CARD_NAME, license=stated)
     for file, values in sorted(metadata.items()):
         for key in _LICENCE_KEYS:
-            if isinstance(value := values.get(key), str) and value.strip():
+            if isinstance(value := values.get(key), str):
                 yield Stated(place=f"{file}: {key}", license=value.strip())
     for item in licences:
         if "/" not in item.path and not item.notice and item.recognition.licence_id:

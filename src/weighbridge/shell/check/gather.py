@@ -34,6 +34,7 @@ from weighbridge.terms.registry import registry
 from weighbridge.terms.resolve import resolve
 
 ADAPTER_CONFIG = "adapter_config.json"
+_ADAPTER_NAMES = ("adapter_config.", "adapter_model.")
 _UNNAMED = ("", "other", "unknown")
 
 
@@ -91,8 +92,8 @@ def gather(
     stated = tuple(statements(record, card, weights.metadata, licences, boms))
     declared = _declared(stated)
     name = place.name or (record.reference if record else folder_name(place.folder))
-    kinds = modalities(weights.config, card or {})
     headers = tuple(weights.metadata.values())
+    kinds = modalities(weights.config, card or {}, headers)
     lineage = chain_of(name, declared, record, card or {}, headers, licences, kinds, registry())
     names = tuple(dict.fromkeys((place.name or name, *((record.reference,) if record else ()))))
     return _subject(
@@ -129,8 +130,8 @@ def _subject(place: Place, once: Pass, weights: Weights, lineage: Lineage, begun
     sightings, scanned = folder_sightings(
         once.capture,
         files,
-        weights=weights.sound,
-        metadata=weights.metadata,
+        weights=(*weights.sound, *weights.beside),
+        metadata={**weights.beside, **weights.metadata},
         published_code=tuple(item.path for item in components),
     )
     if weights.unread:
@@ -162,12 +163,15 @@ def _declared(stated: Sequence[Stated]) -> str:
 
 
 def _adapter(once: Pass, weights: Weights, record: ReleaseRecord | None, chain: Chain | None) -> AdapterFacts | None:
-    config = read_json(once.capture, ADAPTER_CONFIG)
     ref, digest = adapter_base(chain)
-    if config is not None:
-        named = config.get("base_model_name_or_path")
+    if (path := _adapter_file(once.manifest)) is not None:
+        config = read_json(once.capture, path)
+        named = (config or {}).get("base_model_name_or_path")
         ref = ref or (named[:200] if isinstance(named, str) else "")
-        return AdapterFacts(evidence=ADAPTER_CONFIG, base_ref=ref, base_digest=digest)
+        if path == ADAPTER_CONFIG and config is not None:
+            return AdapterFacts(evidence=path, base_ref=ref, base_digest=digest)
+        # What is pinned is the base of the model as a whole: for which base this file is made is not known.
+        return AdapterFacts(evidence=path if config else f"{path}, which was not understood", base_ref=ref)
     headers: Sequence[Mapping[str, Any]] = tuple(weights.metadata.values())
     if any(values.get("general.type") == "adapter" for values in headers):
         return AdapterFacts(evidence="general.type of its GGUF header", base_ref=ref, base_digest=digest)
@@ -177,18 +181,28 @@ def _adapter(once: Pass, weights: Weights, record: ReleaseRecord | None, chain: 
     return None
 
 
+def _adapter_file(manifest: Manifest) -> str | None:
+    """Return the configuration of an adapter, or its weights where it has none; the one in the root first."""
+    paths = [str(entry.path) for entry in manifest if entry.path.name.lower().startswith(_ADAPTER_NAMES)]
+    return min(paths, key=lambda path: (path != ADAPTER_CONFIG, path.count("/"), path), default=None)
+
+
 def _base(digest: str, folder: Path | None) -> BaseFacts | None:
-    """Return every digest that a base may be named by: of all files, of those signed, of its payload, of each file."""
+    """Return every digest that a base may be named by: of all files, those signed, its payload, each weight file."""
     if digest:
         return BaseFacts(place="the use file", digests=frozenset({digest}))
     if folder is None:
         return None
     try:
         manifest = read_folder(folder)
-        digests = {manifest.digest, manifest.without(SIGNATURE_NAME).digest, *(entry.sha256 for entry in manifest)}
+        digests = {manifest.digest, manifest.without(SIGNATURE_NAME).digest, *_weight_digests(manifest)}
         return BaseFacts(place=str(folder), digests=frozenset(digests | _payload(folder, manifest)))
     except InputError as error:
         return BaseFacts(place=str(folder), problem=str(error))
+
+
+def _weight_digests(manifest: Manifest) -> set[str]:
+    return {entry.sha256 for entry in manifest if entry.path.suffix in (".safetensors", ".gguf")}
 
 
 def _payload(folder: Path, manifest: Manifest) -> set[str]:

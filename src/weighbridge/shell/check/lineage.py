@@ -8,7 +8,7 @@ from typing import Any
 from weighbridge.adopt.check.subject import LicenceFile
 from weighbridge.dossier.release import RELEASE_NAME, ReleaseRecord
 from weighbridge.errors import InputError
-from weighbridge.terms.chain import WEIGHT_RELATIONS, Chain, Edge, Relation, Work
+from weighbridge.terms.chain import UNKNOWN_MODALITY, WEIGHT_RELATIONS, Chain, Edge, Relation, Work
 from weighbridge.terms.registry import Registry
 
 CARD_NAME = "README.md"
@@ -34,6 +34,23 @@ _PIPELINES: Mapping[str, tuple[str, ...]] = {
     "text-to-3d": ("text", "image"),
     "image-to-3d": ("text", "image"),
 }
+_TEXT_PIPELINES = ("text-generation", "text-classification", "token-classification", "fill-mask")
+_TEXT_FAMILIES = re.compile(
+    r"""(llama|llama4_text|mistral|mixtral|qwen[23]|qwen[23]_?moe|gemma2?|gemma3_text|phi[23]?|gpt2|gpt_?neox|gpt_neo|gptj|opt
+    |bloom|falcon|mpt|olmo2?|olmoe|granite|granitemoe|cohere2?|command-r|starcoder2|stablelm|deepseek_v[23]|deepseek2
+    |mamba2?|smollm3)\Z""",
+    re.VERBOSE,
+)
+"""`model_type` or `general.architecture` of models that know text alone."""
+
+_TEXT_CLASSES = re.compile(
+    r"""((Llama4?|Mistral|Mixtral|Qwen[23](Moe)?|Gemma[23]?|Phi3?|GPTNeoX?|GPTJ|OPT|Bloom|Falcon|Mpt|Olmo2?|Olmoe|Granite
+    |GraniteMoe|Cohere2?|Starcoder2|StableLm|DeepseekV[23]|Mamba2?|SmolLM3)ForCausalLM|GPT2LMHeadModel)\Z""",
+    re.VERBOSE,
+)
+_MORE_THAN_TEXT = re.compile(
+    r"vision|visual|image|audio|video|speech|multi-?modal|omni|mllama|llava|text_config|mm_|(?<![a-z])(vlm?|ocr)(?![a-z])"
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,15 +62,41 @@ class Lineage:
     problem: str = ""
 
 
-def modalities(config: Mapping[str, Any], card: Mapping[str, Any]) -> tuple[str, ...]:
-    """Return what a model takes or gives, as its configuration and card show it; text for one that shows nothing."""
+def modalities(
+    config: Mapping[str, Any], card: Mapping[str, Any], headers: Sequence[Mapping[str, Any]] = ()
+) -> tuple[str, ...]:
+    """Return what a model takes or gives, as its configuration, card and headers show it.
+
+    `unknown` is among it unless they show something besides text, or that there is nothing besides.
+    """
     found = {"text"}
     for keys, modality in ((_PICTURES, "image"), (_SOUNDS, "audio"), (_FILMS, "video")):
         if any(key in config for key in keys):
             found.add(modality)
     pipeline = card.get("pipeline_tag")
     found.update(_PIPELINES.get(pipeline, ()) if isinstance(pipeline, str) else ())
+    if found == {"text"} and not _text_only(config, card, headers):
+        found.add(UNKNOWN_MODALITY)
     return tuple(sorted(found))
+
+
+def _text_only(config: Mapping[str, Any], card: Mapping[str, Any], headers: Sequence[Mapping[str, Any]]) -> bool:
+    """Say whether something shows that a model knows text alone, and nothing hints at more."""
+    hints = [*config, *_texts(card.get("pipeline_tag")), *_texts(card.get("tags")), *_texts(card.get("base_model"))]
+    if any(_MORE_THAN_TEXT.search(hint.lower()) for hint in hints):
+        return False
+    classes = config.get("architectures") or []
+    families = [config["model_type"]] if "model_type" in config else []
+    families += [header["general.architecture"] for header in headers if "general.architecture" in header]
+    if not isinstance(classes, list) or not all(_TEXT_CLASSES.match(str(name)) for name in classes):
+        return False
+    if not all(_TEXT_FAMILIES.match(str(name)) for name in families):
+        return False
+    return bool(classes or families) or card.get("pipeline_tag") in _TEXT_PIPELINES
+
+
+def _texts(value: object) -> list[str]:
+    return [item for item in (value if isinstance(value, list) else [value]) if isinstance(item, str)]
 
 
 def chain_of(

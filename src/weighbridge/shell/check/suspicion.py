@@ -4,16 +4,18 @@ Nothing is opened with the library that would load it. What is not on a short li
 unknown: that a file looks harmless is no reason to pass it.
 """
 
+import io
 import json
+import pickletools
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import PurePosixPath
 from typing import Any
 
 from weighbridge.adopt.check.answer import Outcome
 from weighbridge.adopt.check.subject import Sighting
-from weighbridge.checkpoint.document import parse_object
+from weighbridge.checkpoint.document import parse_document
 from weighbridge.errors import CheckpointError
-from weighbridge.shell.check.capture import Capture, is_licence_name
+from weighbridge.shell.check.capture import HEAD_BYTES, Capture, is_licence_name
 from weighbridge.shell.check.chat_template import template_sightings
 from weighbridge.shell.check.hidden_text import hidden_characters
 
@@ -45,9 +47,16 @@ _PACKED = (b"PK\x03\x04", b"\x1f\x8b", b"BZh", b"\xfd7zXZ\x00", b"7z\xbc\xaf", b
 _PICKLE_STARTS = b"}])(c\x95NKXhU\x8c\x8a\x8d"
 _AWAY = "Obtain a copy without it (weights as safetensors or GGUF hold no code), and never load it."
 _READ_IT = "Read it before anybody runs it, or leave it out."
-_MAX_DEPTH, _MAX_VALUES = 64, 2_000_000
+_MAX_DEPTH, _MAX_VALUES = 64, 4_000_000
 _MAX_SIGHTINGS = 200
-_CONFIGS = ("config.json", "tokenizer_config.json", "processor_config.json", "preprocessor_config.json")
+_WEIGHTS = (".safetensors", ".gguf")
+_RUNS = _words("GLOBAL STACK_GLOBAL INST OBJ NEWOBJ NEWOBJ_EX REDUCE BUILD EXT1 EXT2 EXT4 PERSID BINPERSID")
+# Tokens may be any character at all.
+_VOCABULARIES = ("tokenizer.json", "vocab.json", "added_tokens.json")
+_CODE_KEYS = ("auto_map", "custom_generate", "custom_pipeline", "custom_pipelines")
+_PEFT_LIBRARIES = ("transformers", "peft", "diffusers")
+_DIFFUSERS_LIBRARIES = ("diffusers", "transformers", "stable_diffusion")
+_NO_REMOTE_CODE = "Load it without trust_remote_code, or take a model that your tools know by themselves."
 
 
 def folder_sightings(
@@ -70,10 +79,17 @@ def folder_sightings(
     names, sound = tuple(files), frozenset(weights)
     disclosed = tuple(item.rstrip("/") for item in published_code if item)
     found = [s for path in names if (s := _file(path, capture.heads.get(path, b""), sound, disclosed)) is not None]
-    configs = {path: data for path in names if (data := _json(capture, path)) is not None}
-    for path, data in configs.items():
-        found += _custom_code(path, data)
-    templates = dict(_templates(capture, names, configs, metadata))
+    templates: dict[str, str] = {}
+    for path in names:
+        if (data := capture.text(path)) is None:
+            continue
+        if path.lower().endswith(".json"):
+            document, problem = _parsed(data, path)
+            found += (problem,) if problem else _custom_code(path, document)
+            templates |= _named(path, document)
+        elif path.lower().endswith((".jinja", ".jinja2")):
+            templates[path] = data.decode("utf-8", "replace")
+    templates |= _in_headers(metadata)
     for place, source in templates.items():
         found += template_sightings(source, place)
     found += _differing(templates)
@@ -105,6 +121,9 @@ def _file(path: str, head: bytes, sound: frozenset[str], disclosed: tuple[str, .
     if suffix in _SCRIPTED:
         message = "files of its kind can hold scripts, and it was not looked into"
         return Sighting(place=path, message=message, outcome=Outcome.UNKNOWN, remedy=_READ_IT)
+    if suffix in _WEIGHTS:
+        message = "it has the name of weights, and its header is none that was found sound"
+        return Sighting(place=path, message=message, outcome=Outcome.UNKNOWN, remedy=_AWAY)
     if suffix in _GRAPHS or suffix == ".bin" or not _is_data(path, suffix, head):
         message = "nobody here knows what loading it does"
         return Sighting(place=path, message=message, outcome=Outcome.UNKNOWN, remedy=_READ_IT)
@@ -118,7 +137,27 @@ def _program(head: bytes) -> str:
 
 
 def _is_pickle(head: bytes) -> bool:
-    return len(head) > 2 and head[0] == 0x80 and 2 <= head[1] <= 5 and head[2] in _PICKLE_STARTS
+    if len(head) > 2 and head[0] == 0x80 and 2 <= head[1] <= 5 and head[2] in _PICKLE_STARTS:
+        return True
+    return _is_old_pickle(head)
+
+
+def _is_old_pickle(head: bytes) -> bool:
+    """Say whether a file without the mark of newer pickles (protocols 0 and 1) calls something when it is loaded."""
+    runs, stream = False, io.BytesIO(head)
+    try:
+        for code, argument, _ in pickletools.genops(stream):
+            if code.name == "STOP":
+                return runs
+            # Modules and names are words, so that a text whose lines begin with the right letters is no pickle.
+            words = str(argument).replace(".", " ").split() if code.name in ("GLOBAL", "INST") else []
+            if not all(word.isidentifier() for word in words):
+                return False
+            runs = runs or code.name in _RUNS
+    except ValueError:
+        # Where the head ends in the middle of a pickle, so does what can be read of it.
+        return runs and len(head) == HEAD_BYTES == stream.tell()
+    return runs
 
 
 def _source(path: str, suffix: str, disclosed: tuple[str, ...]) -> Sighting:
@@ -140,60 +179,86 @@ def _is_data(path: str, suffix: str, head: bytes) -> bool:
     return False
 
 
-def _json(capture: Capture, path: str) -> Mapping[str, Any] | None:
-    name = path.rpartition("/")[2]
-    data = capture.text(path)
-    if data is None or (name not in _CONFIGS and name not in ("chat_template.json", "modules.json")):
-        return None
-    if name == "modules.json":
-        data = b'{"modules":' + data + b"}"
+def _parsed(data: bytes, path: str) -> tuple[object, Sighting | None]:
     try:
-        return parse_object(data, place=path, max_depth=_MAX_DEPTH, max_values=_MAX_VALUES)
+        return parse_document(data, place=path, max_depth=_MAX_DEPTH, max_values=_MAX_VALUES), None
     except CheckpointError as error:
-        return {"": error.message}
+        message = f"it cannot be read, so what it makes a loader do is not known: {error.message}"
+        return None, Sighting(place=path, message=message, outcome=Outcome.UNKNOWN, remedy="Tell the publisher.")
 
 
-def _custom_code(path: str, data: Mapping[str, Any]) -> Iterator[Sighting]:
-    if "" in data and len(data) == 1:
-        message = f"it cannot be read, so what it makes a loader do is not known: {data['']}"
-        yield Sighting(place=path, message=message, outcome=Outcome.UNKNOWN, remedy="Tell the publisher.")
-    if data.get("auto_map"):
-        named = json.dumps(data["auto_map"])[:200]
-        message = f"it tells loaders to run code that comes with the model (auto_map {named})"
-        remedy = "Load it without trust_remote_code, or take a model that your tools know by themselves."
-        yield Sighting(place=path, message=message, outcome=Outcome.FAIL, remedy=remedy)
-    modules = data.get("modules")
-    for item in modules if isinstance(modules, list) else ():
+def _custom_code(path: str, document: object) -> Iterator[Sighting]:
+    """Yield every place of a configuration that makes a loader import something."""
+    name = path.rpartition("/")[2]
+    if name == "model_index.json" and isinstance(document, dict):
+        yield from _pipeline(path, document)
+    if name == "modules.json" and isinstance(document, list):
+        yield from _modules(path, document)
+    waiting: list[object] = [document]
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, list):
+            waiting.extend(item for item in value if isinstance(item, list | dict))
+        elif isinstance(value, dict):
+            waiting.extend(item for item in value.values() if isinstance(item, list | dict))
+            yield from _object(path, value)
+
+
+def _object(path: str, value: Mapping[str, Any]) -> Iterator[Sighting]:
+    for key in _CODE_KEYS:
+        if value.get(key):
+            named = json.dumps(value[key])[:200]
+            message = f"it tells loaders to run code that comes with the model ({key} {named})"
+            yield Sighting(place=path, message=message, outcome=Outcome.FAIL, remedy=_NO_REMOTE_CODE)
+    mapping = value.get("auto_mapping")
+    library = mapping.get("parent_library") if isinstance(mapping, dict) else None
+    if library is not None and not (isinstance(library, str) and library.split(".")[0] in _PEFT_LIBRARIES):
+        message = f"it tells PEFT to import {str(library)[:80]!r}"
+        yield Sighting(place=path, message=message, outcome=Outcome.FAIL, remedy=_READ_IT)
+    function = value.get("activation_function")
+    if isinstance(function, str) and "." in function and not function.startswith("torch.nn."):
+        message = f"it tells sentence-transformers to import {function[:80]!r}"
+        yield Sighting(place=path, message=message, outcome=Outcome.FAIL, remedy=_READ_IT)
+
+
+def _modules(path: str, items: Iterable[object]) -> Iterator[Sighting]:
+    for item in items:
         kind = item.get("type") if isinstance(item, dict) else None
         if not isinstance(kind, str) or not kind.startswith("sentence_transformers."):
             message = f"it tells sentence-transformers to import {str(kind)[:80]!r}"
             yield Sighting(place=path, message=message, outcome=Outcome.FAIL, remedy=_READ_IT)
 
 
-def _templates(
-    capture: Capture,
-    files: Iterable[str],
-    configs: Mapping[str, Mapping[str, Any]],
-    metadata: Mapping[str, Mapping[str, Any]],
-) -> Iterator[tuple[str, str]]:
-    for path in files:
-        if path.endswith((".jinja", ".jinja2")) and (data := capture.text(path)) is not None:
-            yield path, data.decode("utf-8", "replace")
-    for path, config in configs.items():
-        yield from _named(path, "chat_template", config.get("chat_template"))
-    for path, values in metadata.items():
-        for key, value in values.items():
-            if key.startswith("tokenizer.chat_template") and isinstance(value, str):
-                yield f"{path}: {key}", value
+def _pipeline(path: str, index: Mapping[str, Any]) -> Iterator[Sighting]:
+    """Look at the parts of a diffusers pipeline: each is named by [library, class]."""
+    for key, value in index.items():
+        library = value[0] if isinstance(value, list) and len(value) == 2 else None
+        if isinstance(library, str) and (key == "_class_name" or library not in _DIFFUSERS_LIBRARIES):
+            message = f"it tells diffusers to import {library[:80]!r} ({key[:80]})"
+            yield Sighting(place=path, message=message, outcome=Outcome.FAIL, remedy=_NO_REMOTE_CODE)
 
 
-def _named(path: str, key: str, value: object) -> Iterator[tuple[str, str]]:
-    """Yield a template, or each of a list of named ones."""
+def _in_headers(metadata: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
+    return {
+        f"{path}: {key}": value
+        for path, values in metadata.items()
+        for key, value in values.items()
+        if key.startswith("tokenizer.chat_template") and isinstance(value, str)
+    }
+
+
+def _named(path: str, document: object) -> dict[str, str]:
+    """Return the template of a configuration, or each of a list of named ones."""
+    value = document.get("chat_template") if isinstance(document, dict) else None
     if isinstance(value, str):
-        yield f"{path}: {key}", value
-    for number, item in enumerate(value if isinstance(value, list) else ()):
-        if isinstance(item, dict) and isinstance(item.get("template"), str):
-            yield f"{path}: {key} {str(item.get('name', number))[:40]!r}", item["template"]
+        return {f"{path}: chat_template": value}
+    if isinstance(value, dict):
+        value = [{"name": name, "template": text} for name, text in value.items()]
+    return {
+        f"{path}: chat_template {number} {str(item.get('name', ''))[:40]!r}": item["template"]
+        for number, item in enumerate(value if isinstance(value, list) else ())
+        if isinstance(item, dict) and isinstance(item.get("template"), str)
+    }
 
 
 def _differing(templates: Mapping[str, str]) -> Iterator[Sighting]:
@@ -213,6 +278,8 @@ def _is_default(place: str) -> bool:
 
 def _hidden(capture: Capture) -> Iterator[Sighting]:
     for path in capture.kept:
+        if path.rpartition("/")[2] in _VOCABULARIES:
+            continue
         if PurePosixPath(path).suffix.lower() in (".md", ".txt", ".py", ".yaml", ".yml", ".json", ""):
             text = capture.text(path) or b""
             if not text.isascii():
