@@ -15,10 +15,11 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from weighbridge.adopt.verify import SIGNATURE_NAME, verify_folder
 from weighbridge.checkpoint.read import read_folder
 from weighbridge.dossier.signature import sign_files
+from weighbridge.dossier.signature_reader import ShardSignatureError
 from weighbridge.errors import VerificationError
 from weighbridge.hub.folder import LocalHub, StagedVersion
+from weighbridge.shell.cli import main
 from weighbridge.shell.signing import EcKeySigner, EcKeyVerifier, create_key_pair
-from weighbridge.shell.sigstore_identity import verify_shards
 
 FILES = {
     "model-00001-of-00002.safetensors": b"\0" * 70_000,
@@ -214,15 +215,30 @@ def test_their_other_hashes_verify_here(side: Side, algorithm: str) -> None:
     assert (problem.path, problem.kind) == ("config.json", "changed")
 
 
-def test_their_shards_are_refused_with_a_reason_and_verified_by_their_library(side: Side) -> None:
+def test_their_shards_are_verified_by_their_library(side: Side, capsys: pytest.CaptureFixture[str]) -> None:
     sign_by_their_library(side, "use_shard_serialization(shard_size=50_000)")
-    with pytest.raises(VerificationError, match="whole files can be verified here"):
+    with pytest.raises(ShardSignatureError) as caught:
         side.ours_accepts()
+    assert (caught.value.hash_type, caught.value.shard_bytes) == ("sha256", 50_000)
 
-    verify_shards(side.root, side.signature, side.public, algorithm="sha256", shard_bytes=50_000)
+    verify = ["verify", str(side.root), "--key", str(side.public)]
+    assert main(verify) == 1, "their shards say nothing about empty files"
+    assert "covers no empty file" in capsys.readouterr().err
+    (side.root / "empty").unlink()
+    assert main(verify) == 0
+    assert "good: in shards of 50 kB" in capsys.readouterr().out
+    (side.root / "extra").write_bytes(b"x")
+    assert main(verify) == 1, "what is not signed must not be there"
+    (side.root / "extra").unlink()
     (side.root / "config.json").write_bytes(b"[]")
-    with pytest.raises(VerificationError, match="not what was signed"):
-        verify_shards(side.root, side.signature, side.public, algorithm="sha256", shard_bytes=50_000)
+    assert main(verify) == 1
+    assert "not what was signed" in capsys.readouterr().err
+
+
+def test_shards_signed_by_somebody_else_are_refused(side: Side, tmp_path: Path) -> None:
+    sign_by_their_library(side, "use_shard_serialization(shard_size=50_000)")
+    create_key_pair(tmp_path / "other.pem", tmp_path / "other.pub")
+    assert main(["verify", str(side.root), "--key", str(tmp_path / "other.pub")]) == 1
 
 
 def test_a_published_version_verifies_with_their_command_line_where_it_lies_and_by_its_name(

@@ -43,6 +43,22 @@ _WAYS = {
 }
 
 
+class ShardSignatureError(VerificationError):
+    """A good signature over shards of files, which other code has to compare with the files.
+
+    Attributes:
+        hash_type: hash of the shards, as signed.
+        shard_bytes: size of a shard, as signed.
+    """
+
+    hint = "Verify it with `weighbridge verify DIR --key PEM`, which asks model-signing (extra `sigstore`)."
+
+    def __init__(self, *, place: str, hash_type: str, shard_bytes: int) -> None:
+        super().__init__("it signs shards of files, not whole files", place=place)
+        self.hash_type = hash_type
+        self.shard_bytes = shard_bytes
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SignedFiles:
     """What a good signature covers.
@@ -206,6 +222,8 @@ class _Reader:
 
     def hash_type(self, serialization: dict[str, Any]) -> str:
         method, hash_type = serialization.get("method"), serialization.get("hash_type")
+        if method == "shards" and (size := _shard_bytes(serialization.get("shard_size"))):
+            raise ShardSignatureError(place=self.place, hash_type=str(hash_type), shard_bytes=size)
         if method != "files":
             raise self.wrong(
                 f"it uses the method {method!r}; whole files can be verified here",
@@ -237,6 +255,12 @@ class _Reader:
         stated = self.an_object(subject.get("digest"), "subject[0].digest").get("sha256")
         if stated != expected:
             raise self.wrong(f"its root digest is {stated!r} but its files make {expected!r}")
+
+
+def _shard_bytes(size: object) -> int:
+    """Return the size of a shard; 0 if that is none. The tool of the field writes it as a fraction."""
+    text = str(size).removesuffix(".0")
+    return int(text) if text.isdecimal() and len(text) < 16 else 0
 
 
 def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

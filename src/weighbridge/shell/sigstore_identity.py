@@ -2,7 +2,8 @@
 
 The only module that touches `model-signing`, and so the only one that knows its defects (version 1.1.1): it imports
 pyOpenSSL without declaring it; its command line can neither choose a hash nor verify BLAKE3; it cannot verify the shard
-signatures that it writes unless it is told their size, which it states as a fraction.
+signatures that it writes unless it is told their size, which it states as a fraction; and it signs nothing of an empty
+file, so that one more or less goes unseen.
 """
 
 from collections.abc import Sequence
@@ -12,6 +13,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
+from weighbridge.checkpoint.walk import list_files
 from weighbridge.dossier.signature import PAYLOAD_TYPE
 from weighbridge.errors import InputError, MissingExtraError, VerificationError
 from weighbridge.shell.signing import read_pem
@@ -138,6 +140,8 @@ def verify_shards(root: Path, signature: Path, public_key: Path, *, algorithm: s
         config.verify(root, signature)
     except ValueError as error:
         raise VerificationError(f"the folder is not what was signed: {error}", place=str(root)) from error
+    if empty := next((path for path in list_files(root) if not (root / path).stat().st_size), None):
+        raise VerificationError("a signature over shards covers no empty file", place=str(root / empty))
 
 
 @cache
