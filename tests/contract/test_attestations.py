@@ -37,7 +37,7 @@ def statements() -> dict[str, dict[str, Any]]:
     return {
         "provenance, first": json.loads(lines[0]),
         "provenance, last": json.loads(lines[1]),
-        "provenance, whole": json.loads(provenance.provenance_line(a_record())),
+        "provenance, whole": json.loads(provenance.provenance_lines(a_record())),
         "test result": json.loads(test_result.result_line(record)),
         "publisher": publisher.publisher_statement("acme/osprey", SIGNED, b"signature"),
         "vsa": vsa.vsa_statement(

@@ -33,7 +33,6 @@ __all__ = (
     "PROVENANCE_NAME",
     "STATEMENT_TYPE",
     "Transformation",
-    "provenance_line",
     "provenance_lines",
     "provenance_statement",
     "provenance_statements",
@@ -73,17 +72,6 @@ def provenance_lines(record: ReleaseRecord, *, finished_at: datetime | None = No
         ValueError: if `finished_at` has no time zone, or `transformations` finds a gap.
     """
     return b"".join(line(item) for item in provenance_statements(record, finished_at=finished_at))
-
-
-def provenance_line(record: ReleaseRecord, *, finished_at: datetime | None = None) -> bytes:
-    """Return the statement about the whole of `record` as one canonical JSON line.
-
-    The same record gives the same bytes; only `finished_at`, if given, adds a time.
-
-    Raises:
-        ValueError: if `finished_at` has no time zone.
-    """
-    return line(provenance_statement(record, finished_at=finished_at))
 
 
 def provenance_statements(record: ReleaseRecord, *, finished_at: datetime | None = None) -> tuple[dict[str, Any], ...]:

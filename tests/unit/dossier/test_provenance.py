@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from builders import SOURCE, a_record
 
-from weighbridge.dossier.provenance import provenance_line, provenance_statement
+from weighbridge.dossier.provenance import provenance_lines, provenance_statement
 
 
 def definition(**changes: Any) -> dict[str, Any]:
@@ -26,7 +26,7 @@ def test_the_subjects_are_the_payload_files() -> None:
 
 
 def test_it_is_one_json_line() -> None:
-    line = provenance_line(a_record())
+    line = provenance_lines(a_record())
     assert line.count(b"\n") == 1
     assert line.endswith(b"\n")
     assert json.loads(line) == provenance_statement(a_record())
@@ -64,8 +64,8 @@ def test_the_invocation_follows_from_the_inputs() -> None:
 
 
 def test_no_clock_unless_one_is_given() -> None:
-    assert provenance_line(a_record()) == provenance_line(a_record())
-    assert b"finishedOn" not in provenance_line(a_record())
+    assert provenance_lines(a_record()) == provenance_lines(a_record())
+    assert b"finishedOn" not in provenance_lines(a_record())
     noon = datetime(2026, 11, 16, 13, tzinfo=timezone(timedelta(hours=1)))
     metadata = provenance_statement(a_record(), finished_at=noon)["predicate"]["runDetails"]["metadata"]
     assert metadata["finishedOn"] == noon.astimezone(UTC).strftime("%Y-%m-%dT12:00:00Z")
