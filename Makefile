@@ -7,6 +7,10 @@ COMPILE := uv pip compile --quiet --universal --python-version 3.11 --generate-h
 	--overrides requirements/overrides.txt
 
 export PYTHONUTF8 := 1
+# Tests start hundreds of processes; without compiled modules each of them takes seconds longer.
+unexport PYTHONDONTWRITEBYTECODE
+# Whole files go to a process each, the longest first (tests/conftest.py). More processes only wait for the journey.
+PARALLEL := -n logical --maxprocesses 4
 
 .PHONY: help setup demo test test-slow lint types contracts docs bench lock clean
 
@@ -26,7 +30,7 @@ demo: setup  ## Release a real small model into open versions, then ask one of t
 	$(BIN)/weighbridge demo
 
 test: setup lint types contracts  ## Lint, types, import contracts, tests with the real model, docs
-	$(BIN)/python -m pytest -m "not slow"
+	$(BIN)/python -m pytest -m "not slow" $(PARALLEL)
 
 test-slow: setup  ## What is too slow for every change
 	$(BIN)/python -m pytest -m slow
@@ -50,7 +54,7 @@ bench: setup  ## Every benchmark, each a ratio in one run (minutes; needs 8 GiB 
 
 lock:  ## Resolve requirements/*.txt anew (needs uv)
 	$(COMPILE) pyproject.toml -o requirements/base.txt
-	$(COMPILE) --extra run --extra derive --extra hub --extra detect --extra sigstore --extra weigh --extra cluster --extra corpus --group dev pyproject.toml requirements/torch-needs.in -o requirements/all.txt
+	$(COMPILE) --extra run --extra derive --extra hub --extra server --extra detect --extra sigstore --extra weigh --extra cluster --extra corpus --group dev pyproject.toml requirements/torch-needs.in -o requirements/all.txt
 
 clean:  ## Remove what the demo, tests and tools left behind
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache examples/*/.weighbridge \

@@ -34,6 +34,7 @@ VERBS = {
     "dossier": "list what a dossier leaves open, or what changed between two",
     "recall": "call a published version back, and tell its users why",
     "status": "say whether a published version is still good, by the hub's signed word",
+    "hub": "serve a hub, say who may use it, keep it sound, move repositories between hubs",
     "demo": "release a real small model and ask one of its versions a question",
 }
 

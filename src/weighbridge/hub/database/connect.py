@@ -1,0 +1,128 @@
+"""Transactions on SQLite and PostgreSQL.
+
+A reading transaction sees one state of the database from its beginning to its end. A writing one on SQLite takes the
+only write lock when it begins (`BEGIN IMMEDIATE`), so that it never fails half-way for another's lock; on PostgreSQL
+writers lock the rows that they decide on (`SELECT … FOR UPDATE`, `locked`).
+"""
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy
+from sqlalchemy import Connection, Select, event
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+
+from weighbridge.errors import HubError, InputError
+
+_BUSY_SECONDS = 30
+
+
+class DatabaseError(HubError):
+    """The hub's database cannot be reached, read or written."""
+
+    hint = "Check that the database runs and its disk has room; nothing that was acknowledged is lost."
+
+
+class Database:
+    """The hub's database; safe to share between threads, made anew after a fork."""
+
+    def __init__(self, url: str, *, connections: int = 16) -> None:
+        """Take an SQLAlchemy URL (`sqlite:////srv/hub/hub.sqlite`, `postgresql://…`); connects when first used.
+
+        Raises:
+            InputError: if the URL is neither.
+        """
+        self.url = _checked(url)
+        self.is_sqlite = self.url.get_backend_name() == "sqlite"
+        self._engine = _sqlite(self.url) if self.is_sqlite else _postgresql(self.url, connections)
+        self._writer = self._engine.execution_options(weighbridge_writes=True)
+        self._reader = self._engine
+        if not self.is_sqlite:
+            self._reader = self._engine.execution_options(isolation_level="REPEATABLE READ")
+
+    @contextmanager
+    def read(self) -> Iterator[Connection]:
+        """Yield a connection in a transaction that reads one state."""
+        with _translated(self), self._reader.connect() as connection, connection.begin():
+            yield connection
+
+    @contextmanager
+    def write(self) -> Iterator[Connection]:
+        """Yield a connection in a transaction that is committed at the end, and rolled back by any exception."""
+        with _translated(self), self._writer.connect() as connection, connection.begin():
+            yield connection
+
+    def close(self) -> None:
+        """Give every connection back."""
+        self._engine.dispose()
+
+    def forget(self) -> None:
+        """Drop connections that a fork copied, without closing the parent's."""
+        self._engine.dispose(close=False)
+
+
+def locked(statement: Select[Any]) -> Select[Any]:
+    """Return the statement with its rows locked until the transaction ends; SQLite's write lock covers that already."""
+    return statement.with_for_update()
+
+
+def _checked(url: str) -> URL:
+    try:
+        parsed = make_url(url)
+    except SQLAlchemyError as error:
+        raise InputError(
+            "this is not the address of a database",
+            place=url,
+            hint="Give sqlite:////folder/hub.sqlite or postgresql://user:password@host/name.",
+        ) from error
+    backend = parsed.get_backend_name()
+    if backend == "postgresql":
+        return parsed.set(drivername="postgresql+psycopg")
+    if backend == "sqlite" and parsed.database:
+        return parsed
+    raise InputError(
+        "only SQLite files and PostgreSQL are supported",
+        place=parsed.render_as_string(),
+        hint="Give sqlite:////folder/hub.sqlite or postgresql://user:password@host/name.",
+    )
+
+
+def _sqlite(url: URL) -> sqlalchemy.Engine:
+    Path(str(url.database)).parent.mkdir(parents=True, exist_ok=True)
+    engine = sqlalchemy.create_engine(url, connect_args={"timeout": _BUSY_SECONDS}, pool_size=16, max_overflow=16)
+
+    @event.listens_for(engine, "connect")
+    def _prepare(connection: sqlite3.Connection, _: object) -> None:
+        # The driver must not begin transactions by itself: `_begin` does, as a reader or as the writer.
+        connection.isolation_level = None
+        for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "cache_size=-32000"):
+            connection.execute(f"PRAGMA {pragma}").close()
+
+    @event.listens_for(engine, "begin")
+    def _begin(connection: Connection) -> None:
+        writes = connection.get_execution_options().get("weighbridge_writes", False)
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+    return engine
+
+
+def _postgresql(url: URL, connections: int) -> sqlalchemy.Engine:
+    return sqlalchemy.create_engine(
+        url, pool_size=connections, max_overflow=connections, pool_pre_ping=True, isolation_level="READ COMMITTED"
+    )
+
+
+@contextmanager
+def _translated(database: Database) -> Iterator[None]:
+    try:
+        yield
+    except DBAPIError as error:
+        # A broken constraint is an answer that services wait for; they catch it themselves.
+        if isinstance(error, sqlalchemy.exc.IntegrityError):
+            raise
+        place = database.url.render_as_string(hide_password=True)
+        raise DatabaseError(f"the database answers: {error.orig}", place=place) from error

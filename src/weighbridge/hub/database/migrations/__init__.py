@@ -1,0 +1,1 @@
+"""Alembic's migrations of the hub's database, run by `weighbridge.hub.database.migrate`."""

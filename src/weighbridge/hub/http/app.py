@@ -1,0 +1,166 @@
+"""The web application: receives requests, calls the features, words their answers.
+
+Functions of features run in a pool of threads; the event loop only moves bytes.
+"""
+
+import asyncio
+import functools
+import logging
+from collections.abc import Awaitable, Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import orjson
+from aiohttp import web
+from sqlalchemy import text
+
+from weighbridge.errors import WeighbridgeError
+from weighbridge.hub.accounts.identify import caller_of, secret_of
+from weighbridge.hub.http.limit import RequestLimit
+from weighbridge.hub.http.observe import alive, metrics, observed
+from weighbridge.hub.http.refusal import Refusal, bad_request, too_large
+from weighbridge.hub.http.route import Call, Reply, Route, Stream, StreamRoute
+from weighbridge.hub.server import HubServer
+
+_LOG = logging.getLogger("weighbridge.hub")
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+def build_app(hub: HubServer, routes: Iterable[Route | StreamRoute], *, threads: int = 8) -> web.Application:
+    """Return the application of one server process."""
+    # No limit of the framework's: every route reads its own body up to its own limit.
+    limit = RequestLimit(hub.settings.requests_per_window, hub.settings.window_seconds)
+    app = web.Application(client_max_size=0, middlewares=[observed(limit, refused), _refusals])
+    pool = ThreadPoolExecutor(threads, thread_name_prefix="hub")
+    for route in routes:
+        handler = _plain(hub, pool, route) if isinstance(route, Route) else _streaming(hub, pool, route)
+        if route.method == "GET":
+            app.router.add_get(route.path, handler, allow_head=True)
+        else:
+            app.router.add_route(route.method, route.path, handler)
+
+    app.router.add_get("/metrics", metrics)
+    app.router.add_get("/health/live", alive)
+    app.router.add_get("/health/ready", _readiness(hub, pool))
+
+    async def _close(_: web.Application) -> None:
+        pool.shutdown(wait=False, cancel_futures=True)
+
+    app.on_cleanup.append(_close)
+    return app
+
+
+def _readiness(hub: HubServer, pool: ThreadPoolExecutor) -> Handler:
+    def look() -> None:
+        with hub.database.read() as connection:
+            connection.execute(text("SELECT 1"))
+
+    async def ready(_: web.Request) -> web.StreamResponse:
+        await asyncio.get_running_loop().run_in_executor(pool, look)
+        return web.json_response({"status": "ready"})
+
+    return ready
+
+
+def _plain(hub: HubServer, pool: ThreadPoolExecutor, route: Route) -> Handler:
+    async def handle(request: web.Request) -> web.StreamResponse:
+        body = await _body(request, route.max_body_bytes)
+
+        def work() -> Reply:
+            return route.answer(_call(hub, request, body, route))
+
+        reply = await asyncio.get_running_loop().run_in_executor(pool, work)
+        return _response(reply)
+
+    return handle
+
+
+def _streaming(hub: HubServer, pool: ThreadPoolExecutor, route: StreamRoute) -> Handler:
+    async def work(function: Callable[..., Any], *arguments: Any, **named: Any) -> Any:
+        call = functools.partial(function, *arguments, **named)
+        return await asyncio.get_running_loop().run_in_executor(pool, call)
+
+    async def handle(request: web.Request) -> web.StreamResponse:
+        call = await work(_call, hub, request, b"", route)
+        return await route.answer(request, Stream(call=call, work=work))
+
+    return handle
+
+
+def _call(hub: HubServer, request: web.Request, body: bytes, route: Route | StreamRoute) -> Call:
+    secret = "" if route.own_authority else secret_of(request.headers.get("Authorization", ""))
+    with hub.database.read() as connection:
+        caller = caller_of(connection, secret, now_ms=hub.now_ms())
+    request["caller"] = caller.name
+    return Call(
+        hub=hub,
+        caller=caller,
+        parts=request.match_info,
+        query=request.query,
+        headers=request.headers,
+        body=body,
+        base_url=hub.settings.public_url or _own_address(request),
+        raw_path_qs=request.raw_path,
+    )
+
+
+def _own_address(request: web.Request) -> str:
+    # Without a public address only loopback is served; any other name in `Host` is a page that rebinds its own name.
+    name = request.host.rpartition(":")[0] or request.host
+    if name.strip("[]") not in ("127.0.0.1", "localhost", "::1"):
+        raise bad_request("This hub does not go by that name: start it with --public-url.")
+    return f"http://{request.host}"
+
+
+async def _body(request: web.Request, limit: int) -> bytes:
+    if not request.can_read_body:
+        return b""
+    if (request.content_length or 0) > limit:
+        raise too_large(f"The body is larger than {limit:,} bytes.")
+    parts: list[bytes] = []
+    size = 0
+    async for block in request.content.iter_any():
+        size += len(block)
+        if size > limit:
+            raise too_large(f"The body is larger than {limit:,} bytes.")
+        parts.append(block)
+    return b"".join(parts)
+
+
+def _response(reply: Reply) -> web.Response:
+    if reply.body is None:
+        return web.Response(status=reply.status, headers=reply.headers)
+    if isinstance(reply.body, bytes):
+        return web.Response(status=reply.status, headers=reply.headers, body=reply.body)
+    headers = {"Content-Type": "application/json; charset=utf-8", **reply.headers}
+    return web.Response(status=reply.status, headers=headers, body=orjson.dumps(reply.body))
+
+
+@web.middleware
+async def _refusals(request: web.Request, handler: Handler) -> web.StreamResponse:
+    try:
+        return await handler(request)
+    except Refusal as refusal:
+        return refused(refusal)
+    except web.HTTPException as error:
+        return refused(Refusal(error.status, error.reason, headers=_kept(error)))
+    except WeighbridgeError as error:
+        _LOG.error("%s %s: %s", request.method, request.path, error)
+        return refused(Refusal(503, "The hub cannot answer this now; its operator finds the reason in its log."))
+
+
+def _kept(error: web.HTTPException) -> dict[str, str]:
+    return {name: error.headers[name] for name in ("Allow", "Location") if name in error.headers}
+
+
+def refused(refusal: Refusal) -> web.Response:
+    """Return the response that carries the refusal."""
+    message = " ".join(refusal.message.split())
+    headers = {"X-Error-Message": message.encode("ascii", "replace").decode(), **refusal.headers}
+    if refusal.code:
+        headers["X-Error-Code"] = refusal.code
+    headers["Content-Type"] = "application/json; charset=utf-8"
+    return web.Response(
+        status=refusal.status, headers=headers, body=orjson.dumps({"error": refusal.message, **refusal.extra})
+    )

@@ -1,0 +1,1 @@
+"""Repositories of models, datasets and spaces: their names, settings, branches, files, commits and lists."""

@@ -1,0 +1,49 @@
+"""The options by which every verb of `weighbridge hub` finds the hub."""
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from weighbridge.hub.server import HubServer
+
+DEFAULT_FOLDER = Path("hub-server")
+
+
+def add_hub_options(parser: argparse.ArgumentParser) -> None:
+    """Add where the hub lies."""
+    parser.add_argument(
+        "--folder",
+        type=Path,
+        metavar="DIR",
+        default=DEFAULT_FOLDER,
+        help=f"the hub's own folder (default: {DEFAULT_FOLDER})",
+    )
+    parser.add_argument(
+        "--database", metavar="URL", default="", help="postgresql://… instead of the folder's SQLite file"
+    )
+    parser.add_argument("--store", metavar="URL", default="", help="s3://bucket/prefix instead of the folder")
+
+
+def opened(options: argparse.Namespace) -> "HubServer":
+    """Return the hub that the options name.
+
+    Raises:
+        MissingExtraError: without the packages that a server needs.
+        HubError: if it cannot be opened.
+    """
+    need_server()
+    from weighbridge.shell.hub.wiring import open_hub
+
+    return open_hub(options.folder, database=options.database, store=options.store)
+
+
+def need_server() -> None:
+    """Raise a `MissingExtraError` unless what the server is built on is installed."""
+    from importlib.util import find_spec
+
+    from weighbridge.errors import MissingExtraError
+
+    for module in ("aiohttp", "sqlalchemy", "alembic", "obstore", "lz4", "orjson", "dulwich", "prometheus_client"):
+        if find_spec(module) is None:
+            raise MissingExtraError(module, extra="server")

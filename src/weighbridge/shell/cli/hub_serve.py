@@ -1,0 +1,113 @@
+"""`weighbridge hub serve`."""
+
+import argparse
+import json
+import logging
+import os
+import sys
+import time
+from pathlib import Path
+
+from weighbridge.shell.cli.hub_options import add_hub_options, need_server
+from weighbridge.shell.cli.output import print_json, print_lines
+
+_GIB = 1024**3
+
+
+def add_arguments(parser: argparse.ArgumentParser, _verb: str) -> None:
+    """Add the options of this verb."""
+    add_hub_options(parser)
+    parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: this machine only)")
+    parser.add_argument("--port", type=int, default=8900, help="TCP port, 0 for any that is free (default: 8900)")
+    workers = min(4, os.cpu_count() or 1)
+    parser.add_argument("--workers", type=int, default=workers, metavar="N", help=f"processes (default: {workers})")
+    parser.add_argument(
+        "--public-url", default="", metavar="URL", help="how clients reach this hub; needed beyond this machine"
+    )
+    parser.add_argument(
+        "--rate-limit", type=int, default=0, metavar="N", help="requests of one caller in five minutes (default: any)"
+    )
+    parser.add_argument(
+        "--cache", type=float, default=16, metavar="GIB", help="disk for whole files put together (default: 16)"
+    )
+    parser.add_argument("--grace", type=float, default=24, metavar="HOURS", help="keep unused bytes (default: 24)")
+    parser.add_argument(
+        "--x-accel", default="", metavar="LOCATION", help="internal location of an nginx before it, which sends files"
+    )
+    parser.add_argument("--quiet", action="store_true", help="no line a request on standard error")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Serve until stopped."""
+    need_server()
+    _log(quiet=options.quiet)
+    from weighbridge.errors import InputError
+    from weighbridge.hub.server import HubSettings
+    from weighbridge.shell.hub.serve import Serving, serve
+
+    if not (1 <= options.workers <= 64 and 0 <= options.port < 65536 and options.cache >= 0 and options.grace > 0):
+        raise InputError("a number is out of range", hint="--workers 1 to 64, --port 0 to 65535, --grace above 0.")
+    serving = Serving(
+        folder=options.folder,
+        database=options.database,
+        store=options.store,
+        host=options.host,
+        port=options.port,
+        workers=options.workers,
+        cache_bytes=int(options.cache * _GIB),
+        settings=HubSettings(
+            public_url=_public(options.public_url),
+            # Each process counts for itself.
+            requests_per_window=-(-options.rate_limit // options.workers),
+            grace_seconds=int(options.grace * 3600),
+            x_accel=options.x_accel.rstrip("/"),
+        ),
+    )
+
+    def ready(address: str, token_file: Path | None) -> None:
+        if options.json:
+            print_json({"address": address, "new_token_file": str(token_file) if token_file else None})
+        else:
+            print_lines(_welcome(address, str(token_file or "")))
+        sys.stdout.flush()
+
+    return serve(serving, ready)
+
+
+def _public(url: str) -> str:
+    from urllib.parse import urlsplit
+
+    from weighbridge.errors import InputError
+
+    parts = urlsplit(url)
+    if url and (parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment):
+        raise InputError("this is no web address", place=f"--public-url {url}", hint="Give https://hub.example.org.")
+    return url.rstrip("/")
+
+
+def _welcome(address: str, token_file: str) -> list[str]:
+    lines = [f"serving at {address}", f"  export HF_ENDPOINT={address}"]
+    if token_file:
+        lines.append(f"  export HF_TOKEN=$(cat {token_file})   # the operator's, made just now")
+    return [*lines, "stop with Ctrl-C"]
+
+
+class _JsonLines(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        message = record.getMessage()
+        facts = json.loads(message) if message.startswith("{") else {"message": message}
+        stamp = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created))
+        line = {"time": f"{stamp}.{int(record.msecs):03d}Z", "level": record.levelname.lower(), **facts}
+        if record.exc_info:
+            line["trace"] = self.formatException(record.exc_info)
+        return json.dumps(line, ensure_ascii=False)
+
+
+def _log(*, quiet: bool) -> None:
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(_JsonLines())
+    logger = logging.getLogger("weighbridge.hub")
+    logger.addHandler(handler)
+    logger.propagate = False
+    logger.setLevel(logging.WARNING if quiet else logging.INFO)
+    logging.getLogger("aiohttp").addHandler(handler)

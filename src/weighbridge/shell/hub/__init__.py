@@ -1,0 +1,1 @@
+"""The hub server's adapters to the world."""

@@ -1,0 +1,207 @@
+"""The server's processes: one socket, several workers, one of them at a time does the background work.
+
+Workers are forked before any of them has threads or connections. The first process only waits: it starts a worker that
+died anew, and passes SIGTERM and SIGINT on.
+"""
+
+import asyncio
+import contextlib
+import ipaddress
+import logging
+import os
+import signal
+import socket
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from weighbridge.errors import HubError, InputError
+from weighbridge.hub.server import GIB, HubServer, HubSettings
+from weighbridge.shell.hub.first_start import first_start
+
+_LOG = logging.getLogger("weighbridge.hub")
+_QUICK_DEATH_SECONDS = 2.0
+_GRACE_SECONDS = 20.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Serving:
+    """How a hub is to be served.
+
+    Attributes:
+        folder: the hub's own folder.
+        database: an address, or empty for the folder's SQLite file.
+        store: an address, or empty for the folder itself.
+        host: an address of this machine to listen on.
+        port: of TCP; 0 for any that is free.
+        workers: how many processes answer.
+        cache_bytes: budget of the cache of whole files.
+        settings: what whoever runs it chose.
+    """
+
+    folder: Path
+    database: str = ""
+    store: str = ""
+    host: str = "127.0.0.1"
+    port: int = 8900
+    workers: int = 1
+    cache_bytes: int = 16 * GIB
+    settings: HubSettings = field(default_factory=HubSettings)
+
+    def __post_init__(self) -> None:
+        if not _is_loopback(self.host) and not self.settings.public_url:
+            raise InputError(
+                f"{self.host} can be reached by other machines, and the hub does not know its name there",
+                place="--host",
+                hint="Give --public-url https://hub.example.org, best behind a server that speaks TLS.",
+            )
+
+    def open(self) -> HubServer:
+        """Open database and store; raises as `open_hub` does."""
+        from weighbridge.shell.hub.wiring import open_hub
+
+        return open_hub(
+            self.folder,
+            database=self.database,
+            store=self.store,
+            cache_bytes=self.cache_bytes,
+            settings=self.settings,
+        )
+
+
+def serve(serving: Serving, ready: Callable[[str, Path | None], None]) -> int:
+    """Serve until told to stop; return the exit code.
+
+    `ready` is called once it listens, with the address and the file of the first token if that was made just now.
+
+    Raises:
+        HubError: if the address is taken, or the hub cannot be opened.
+    """
+    with tempfile.TemporaryDirectory(prefix="weighbridge-metrics-") as metrics:
+        # Before prometheus_client is imported: it looks once.
+        os.environ["PROMETHEUS_MULTIPROC_DIR"] = metrics
+        listening = _listen(serving.host, serving.port)
+        token_file = _prepare(serving)
+        shown = f"[{serving.host}]" if ":" in serving.host else serving.host
+        ready(serving.settings.public_url or f"http://{shown}:{listening.getsockname()[1]}", token_file)
+        if serving.workers == 1:
+            return _work(serving, listening)
+        return _Workers(serving, listening).run()
+
+
+def _prepare(serving: Serving) -> Path | None:
+    hub = serving.open()
+    try:
+        hub.store.check()
+        return first_start(hub, serving.folder)
+    finally:
+        # No connection may cross a fork.
+        hub.database.close()
+
+
+class _Workers:
+    def __init__(self, serving: Serving, listening: socket.socket) -> None:
+        self._serving = serving
+        self._listening = listening
+        self._began: dict[int, float] = {}
+        self._stopping = False
+        self._failed = False
+
+    def run(self) -> int:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._stop)
+        for _ in range(self._serving.workers):
+            self._start()
+        while self._began:
+            pid, status = os.wait()
+            lived = time.monotonic() - self._began.pop(pid, 0.0)
+            if self._stopping:
+                continue
+            _LOG.error("worker %d ended (%d)", pid, os.waitstatus_to_exitcode(status))
+            if lived < _QUICK_DEATH_SECONDS:
+                self._failed = True
+                self._stop(signal.SIGTERM, None)
+            else:
+                self._start()
+        return 1 if self._failed else 0
+
+    def _start(self) -> None:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        pid = os.fork()
+        if pid == 0:
+            code = 1
+            try:
+                signal.signal(signal.SIGTERM, signal.SIG_DFL)
+                signal.signal(signal.SIGINT, signal.SIG_IGN)
+                code = _work(self._serving, self._listening)
+            except HubError as error:
+                _LOG.error("%s", error)
+            finally:
+                os._exit(code)
+        self._began[pid] = time.monotonic()
+
+    def _stop(self, _number: int, _frame: object) -> None:
+        self._stopping = True
+        for pid in self._began:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGTERM)
+
+
+def _work(serving: Serving, listening: socket.socket) -> int:
+    from aiohttp import web
+
+    from weighbridge.hub.http.app import build_app
+    from weighbridge.hub.http.features import ROUTES
+    from weighbridge.shell.hub.background import background
+
+    hub = serving.open()
+    app = build_app(hub, ROUTES)
+    app.cleanup_ctx.append(background(hub))
+
+    async def run() -> None:
+        stop = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, stop.set)
+        runner = web.AppRunner(app, access_log=None, shutdown_timeout=_GRACE_SECONDS)
+        await runner.setup()
+        await web.SockSite(runner, listening, backlog=1024).start()
+        await stop.wait()
+        await runner.cleanup()
+
+    asyncio.run(run())
+    hub.database.close()
+    return 0
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listening = socket.socket(family, socket.SOCK_STREAM)
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listening.bind((host, port))
+        listening.listen(1024)
+    except OSError as error:
+        listening.close()
+        raise HubError(
+            f"cannot listen there: {error.strerror or error}",
+            place=f"{host}:{port}",
+            hint="Another program may have this port: give another one by --port, or 0 for any that is free.",
+        ) from error
+    listening.setblocking(False)
+    return listening
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError as error:
+        raise InputError(
+            f"{host!r} is not an address of this machine", place="--host", hint="Give an IP address, such as 0.0.0.0."
+        ) from error

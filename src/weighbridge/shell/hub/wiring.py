@@ -1,0 +1,65 @@
+"""A hub server put together: database, bytes, cache and secret, from addresses and a folder."""
+
+import secrets
+from pathlib import Path
+
+from sqlalchemy import insert, select
+from sqlalchemy.exc import IntegrityError
+
+from weighbridge.hub.database.connect import Database
+from weighbridge.hub.database.migrate import migrate
+from weighbridge.hub.database.schema import server_value
+from weighbridge.hub.server import GIB, HubServer, HubSettings, wall_clock_ms
+from weighbridge.hub.store.materialised import FileCache
+from weighbridge.shell.hub.store import open_store
+
+_SECRET = "secret"  # noqa: S105 - the name of a row
+
+
+def open_hub(
+    folder: Path,
+    *,
+    database: str = "",
+    store: str = "",
+    cache_bytes: int = 16 * GIB,
+    settings: HubSettings | None = None,
+) -> HubServer:
+    """Return the hub of a folder; makes the folder, its database and its secret where they are not there yet.
+
+    Args:
+        folder: holds what is embedded: `hub.sqlite`, `bytes/` and `cache/`.
+        database: an address instead of the folder's SQLite file.
+        store: an address instead of the folder's `bytes/`.
+        cache_bytes: budget of the folder's cache of whole files.
+        settings: what whoever runs it chose.
+
+    Raises:
+        HubError: if any of them cannot be used.
+        InputError: if an address is none.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    connected = Database(database or f"sqlite:///{folder.resolve() / 'hub.sqlite'}")
+    migrate(connected)
+    return HubServer(
+        database=connected,
+        store=open_store(store or str(folder / "bytes")),
+        cache=FileCache(folder / "cache", budget_bytes=cache_bytes),
+        secret=_secret(connected),
+        now_ms=wall_clock_ms,
+        settings=settings or HubSettings(),
+    )
+
+
+def _secret(database: Database) -> bytes:
+    wanted = select(server_value.c.value).where(server_value.c.name == _SECRET)
+    with database.read() as connection:
+        found = connection.execute(wanted).scalar_one_or_none()
+    if found is None:
+        try:
+            with database.write() as connection:
+                connection.execute(insert(server_value).values(name=_SECRET, value=secrets.token_hex(32)))
+        except IntegrityError:
+            pass  # another process made it first
+        with database.read() as connection:
+            found = connection.execute(wanted).scalar_one()
+    return bytes.fromhex(found)

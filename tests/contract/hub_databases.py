@@ -1,0 +1,27 @@
+"""Databases for the tests of the hub server."""
+
+from collections.abc import Callable, Iterator
+
+import pytest
+from postgresql_server import new_database, postgresql_server
+
+
+@pytest.fixture(scope="session")
+def postgresql(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of a PostgreSQL server of this test run."""
+    with postgresql_server(tmp_path_factory.mktemp("postgresql")) as address:
+        yield address
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database(request: pytest.FixtureRequest) -> str:
+    """An address for `open_hub`, of a database that is empty; the empty one is the hub folder's own SQLite file."""
+    if request.param == "sqlite":
+        return ""
+    return new_database(request.getfixturevalue("postgresql"))
+
+
+@pytest.fixture
+def new_postgresql(postgresql: str) -> Callable[[], str]:
+    """Makes an empty database on the server."""
+    return lambda: new_database(postgresql)
