@@ -18,6 +18,7 @@ NAMES = (
     "file_security_speed",
     "sequential",
     "overlap",
+    "xet_formats",
 )
 
 

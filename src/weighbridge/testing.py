@@ -12,8 +12,11 @@ Subclass a suite in a test module, under a name that pytest collects::
 
 import json
 import re
+import secrets
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +29,7 @@ from weighbridge.evidence.evaluate.engine import EngineFacts
 from weighbridge.evidence.evaluate.text_model import Sampling, TextModel
 from weighbridge.evidence.probe import Bench, FileProbe, Probe, Subject
 from weighbridge.evidence.record import Audit, Measurement, Severity
+from weighbridge.hub.store.port import ByteStore, ByteStoreError, MissingObjectError, UnsafeKeyError
 
 _FILES = {"model.safetensors": "11" * 32, "a/b.json": "22" * 32, "a.b/c": "33" * 32, "ü z": "44" * 32}
 _SAMPLES = re.compile(r"[a-z0-9][a-z0-9.-]*\.jsonl\Z")
@@ -302,6 +306,174 @@ class FileProbeSuite(ABC):
         assert (done.probe, done.probe_version, done.subject) == (probe.name, probe.version, subject.digest)
         assert Audit.from_json(json.loads(json.dumps(done.to_json()))) == done
         return done
+
+
+class ByteStoreSuite(ABC):
+    """What every `ByteStore` must do."""
+
+    @abstractmethod
+    def store(self) -> ByteStore:
+        """Return the store, usable. Every call gives the same bytes to see; other objects may be in it."""
+
+    def test_it_can_be_used_and_says_where_it_is(self) -> None:
+        store = self.store()
+        store.check()
+        assert store.place
+
+    def test_what_is_written_reads_back(self) -> None:
+        store, key = self.store(), _fresh_key()
+        for number, data in enumerate((b"", b"x", bytes(range(256)) * 1000)):
+            assert store.write(f"{key}/{number}", data) == len(data)
+            assert store.read(f"{key}/{number}") == data
+            assert store.size(f"{key}/{number}") == len(data)
+            assert b"".join(store.open_blocks(f"{key}/{number}")) == data
+
+    def test_bytes_may_come_in_pieces_of_any_size(self) -> None:
+        store, key = self.store(), _fresh_key()
+        pieces = (b"", b"one", b"", b"two" * 100_000, b"three")
+        assert store.write(f"{key}/pieces", iter(pieces)) == len(b"".join(pieces))
+        assert store.read(f"{key}/pieces") == b"".join(pieces)
+        assert store.write(f"{key}/none", ()) == 0
+        assert store.size(f"{key}/none") == 0
+        assert store.write(f"{key}/view", memoryview(b"0123456789")[2:5]) == 3
+        assert store.read(f"{key}/view") == b"234"
+
+    def test_writing_the_same_again_changes_nothing(self) -> None:
+        store, key = self.store(), _fresh_key()
+        store.write(key, b"same")
+        store.write(key, b"same")
+        assert store.read(key) == b"same"
+
+    def test_nothing_is_visible_before_the_end_or_after_a_failure(self) -> None:
+        store, key = self.store(), _fresh_key()
+
+        def pieces() -> Iterator[bytes]:
+            for _ in range(5):
+                assert store.size(key) is None
+                assert not list(store.list(key.rpartition("/")[0]))
+                yield b"p" * (5 << 20)
+            raise ConnectionResetError("the client went away")
+
+        _expect(ConnectionResetError, lambda: store.write(key, pieces()))
+        assert store.size(key) is None
+        assert not list(store.list(key.rpartition("/")[0]))
+        assert store.sweep(older_than_seconds=0) == 0, "something was left behind"
+
+    def test_ranges_are_exact(self) -> None:
+        store, key, data = self.store(), _fresh_key(), bytes(range(256)) * 40
+        store.write(key, data)
+        for start, end in ((0, 1), (0, 10240), (255, 257), (10239, 10240), (5, 5), (10240, 10240)):
+            assert store.read_range(key, start, end) == data[start:end]
+        ranges = ((9000, 9010), (0, 3), (2, 8000), (10239, 10240))
+        assert store.read_ranges(key, ranges) == tuple(data[start:end] for start, end in ranges)
+        assert store.read_ranges(key, ()) == ()
+
+    def test_a_range_that_the_object_does_not_have_is_refused(self) -> None:
+        store, key = self.store(), _fresh_key()
+        store.write(key, b"0123456789")
+        for start, end in ((0, 11), (9, 11), (10, 11), (11, 11), (50, 60), (3, 2), (-1, 2)):
+            _expect(ByteStoreError, partial(store.read_range, key, start, end))
+            _expect(ByteStoreError, partial(store.read_ranges, key, ((0, 2), (start, end))))
+        _expect(ByteStoreError, lambda: store.open_blocks(key, start=11))
+        _expect(ByteStoreError, lambda: store.open_blocks(key, end=11))
+
+    def test_reads_are_bounded(self) -> None:
+        store, key = self.store(), _fresh_key()
+        store.write(key, b"0123456789")
+        assert store.read(key, limit=10) == b"0123456789"
+        _expect(ByteStoreError, lambda: store.read(key, limit=9))
+        _expect(ByteStoreError, lambda: store.read_range(key, 0, 10, limit=9))
+        _expect(ByteStoreError, lambda: store.read_ranges(key, ((0, 5), (5, 10)), limit=9))
+
+    def test_blocks_have_the_size_that_was_asked_for(self) -> None:
+        store, key, data = self.store(), _fresh_key(), secrets.token_bytes(1000)
+        store.write(key, data)
+        assert [len(block) for block in store.open_blocks(key, block_bytes=300)] == [300, 300, 300, 100]
+        assert b"".join(store.open_blocks(key, block_bytes=7, start=10, end=990)) == data[10:990]
+        assert list(store.open_blocks(key, start=1000)) == []
+        begun = store.open_blocks(key, block_bytes=10)
+        assert next(begun) == data[:10]
+        del begun
+
+    def test_what_is_missing_is_said_to_be_at_once(self) -> None:
+        store, key = self.store(), _fresh_key()
+        assert store.size(key) is None
+        assert store.local_path(key) is None
+        _expect(MissingObjectError, lambda: store.read(key))
+        _expect(MissingObjectError, lambda: store.read_range(key, 0, 1))
+        _expect(MissingObjectError, lambda: store.read_range(key, 0, 0))
+        _expect(MissingObjectError, lambda: store.read_ranges(key, ((0, 1), (1, 2))))
+        _expect(MissingObjectError, lambda: store.open_blocks(key))
+
+    def test_deleting_twice_is_deleting_once(self) -> None:
+        store, folder = self.store(), _fresh_key()
+        keys = [f"{folder}/{number}" for number in range(5)]
+        for key in keys:
+            store.write(key, b"x")
+        store.delete([*keys[:2], f"{folder}/never-there"])
+        store.delete(iter(keys[:3]))
+        store.delete(())
+        assert [store.size(key) for key in keys] == [None, None, None, 1, 1]
+
+    def test_a_listing_names_all_below_whole_segments(self) -> None:
+        store, folder = self.store(), _fresh_key()
+        sizes = {f"{folder}/ab/{number}": number for number in range(7)} | {f"{folder}/abc/x": 3, f"{folder}/y": 1}
+        for key, size in sizes.items():
+            store.write(key, b"x" * size)
+        assert {found.key: found.size_bytes for found in store.list(folder)} == sizes
+        assert {found.key for found in store.list(f"{folder}/ab")} == {f"{folder}/ab/{number}" for number in range(7)}
+        assert {found.key for found in store.list(f"{folder}/ab/")} == {f"{folder}/ab/{number}" for number in range(7)}
+        assert list(store.list(f"{folder}/a")) == []
+        assert set(sizes) <= {found.key for found in store.list()}
+        assert all(found.modified_ms > 1_500_000_000_000 for found in store.list(folder))
+
+    def test_names_that_are_no_keys_are_refused(self) -> None:
+        store = self.store()
+        for key in _NO_KEYS:
+            for use in (
+                partial(store.write, key, b"x"),
+                partial(store.read, key),
+                partial(store.read_range, key, 0, 1),
+                partial(store.read_ranges, key, ((0, 1), (1, 2))),
+                partial(store.open_blocks, key),
+                partial(store.size, key),
+                partial(store.delete, [key]),
+                partial(store.local_path, key),
+                partial(store.signed_get, key, seconds=1),
+                partial(store.signed_put, key, seconds=1, size_bytes=1),
+            ):
+                _expect(UnsafeKeyError, use)
+            if key:
+                _expect(UnsafeKeyError, partial(store.list, key + "/"))
+
+    def test_threads_do_not_disturb_each_other(self) -> None:
+        store, folder = self.store(), _fresh_key()
+
+        def work(number: int) -> bool:
+            key, data = f"{folder}/{number}/only", bytes([number]) * 10_000
+            store.write(key, data)
+            same = store.read(key) == data
+            store.delete((key,))
+            return same and store.size(key) is None
+
+        with ThreadPoolExecutor(max_workers=8) as pool:
+            assert all(pool.map(work, range(64)))
+
+    def test_a_local_path_is_the_object(self) -> None:
+        store, key = self.store(), _fresh_key()
+        store.write(key, b"0123456789")
+        path = store.local_path(key)
+        assert path is None or path.read_bytes() == b"0123456789"
+
+
+_NO_KEYS = (
+    "", "/", "/etc/passwd", "..", ".", "a/..", "../a", "a/../b", "a//b", "a/", "a/./b", ".partial/x", "a/.b", "a\0b",
+    "a b", "a\\b", "a\n", "ü", "a%2fb", "-a", "a:b", "a?b", "a#b", "x" * 201, "a/" * 300 + "a",
+)  # fmt: skip
+
+
+def _fresh_key() -> str:
+    return f"suite/{secrets.token_hex(8)}/object"
 
 
 def _expect(kind: type[Exception], work: Callable[[], object]) -> None:
