@@ -11,7 +11,6 @@ from typing import Any
 
 from weighbridge.checkpoint.document import parse_object
 from weighbridge.dossier.bom import Bom, BomComponent, BomLicence, objects_in, text_in
-from weighbridge.dossier.bom_spdx_reader import read_spdx2, read_spdx3
 from weighbridge.errors import CheckpointError, InputError
 
 MAX_BOM_BYTES = 32 * 1024 * 1024
@@ -43,8 +42,12 @@ def read_bom(data: bytes, *, place: str) -> Bom:
     if document.get("bomFormat") == "CycloneDX":
         return _read_cyclonedx(document)
     if isinstance(document.get("spdxVersion"), str):
+        from weighbridge.dossier.bom_spdx_reader import read_spdx2
+
         return read_spdx2(document)
     if isinstance(document.get("@graph"), list) and "spdx.org" in str(document.get("@context")):
+        from weighbridge.dossier.bom_spdx_reader import read_spdx3
+
         return read_spdx3(document)
     raise InputError("neither CycloneDX nor SPDX", place=place, hint="A bill of materials is one of the two, as JSON.")
 

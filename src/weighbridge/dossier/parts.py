@@ -21,7 +21,6 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any
 
-from weighbridge.dossier.croissant import croissant_name
 from weighbridge.dossier.disclosure import DataSet
 from weighbridge.dossier.release import CARD_NAME, RELEASE_NAME, ReleaseRecord
 from weighbridge.errors import InputError
@@ -247,6 +246,8 @@ def _documents(release: _Release) -> Iterator[Part]:
         yield Part(kind="evaluation-results", place=RELEASE_NAME)
     for item in release.record.disclosure.data:
         if _is_training(item):
+            from weighbridge.dossier.croissant import croissant_name
+
             place = croissant_name(item)
             yield Part(kind="data-card", in_release=place in release.paths, place=place)
 

@@ -121,15 +121,17 @@ def test_a_name_cut_into_single_bytes_is_found_once() -> None:
 
 
 @pytest.mark.parametrize("copied", [False, True])
-@pytest.mark.parametrize("size", [1, 5, 64, 5000])
-def test_every_occurrence_counts_once_whether_blocks_lie_beside_each_other_or_apart(copied: bool, size: int) -> None:
-    data = memoryview(b"\x00 run-4fz81 , value_head.weight" * 1000)
+@pytest.mark.parametrize(("size", "times"), [(1, 60), (5, 200), (64, 1000), (5000, 1000)])
+def test_every_occurrence_counts_once_whether_blocks_lie_beside_each_other_or_apart(
+    copied: bool, size: int, times: int
+) -> None:
+    data = memoryview(b"\x00 run-4fz81 , value_head.weight" * times)
     search = HeldBackSearch(HeldBack(names=("value_head.weight",), strings=("run-4fz81",)))
     for start in range(0, len(data), size):
         block, before = data[start : start + size], data[max(start - OVERLAP_BYTES, 0) : start]
         search.visit("a", start, block, memoryview(bytes(before)) if copied else before)
     messages = [finding.message for finding in search.audit(SUBJECT, len(data)).findings]
-    assert messages == [f"held-back {kind} 0 occurs 1000 times, here first" for kind in ("name", "string")]
+    assert messages == [f"held-back {kind} 0 occurs {times} times, here first" for kind in ("name", "string")]
 
 
 def test_a_name_within_a_longer_word_is_none_wherever_the_block_ends() -> None:

@@ -10,9 +10,9 @@ from weighbridge.adopt.check.use import OurUse
 from weighbridge.checkpoint.manifest import Manifest
 from weighbridge.dossier.release import RELEASE_NAME
 from weighbridge.dossier.statement import timestamp
+from weighbridge.evidence.audit.files.probe import PROBE
 from weighbridge.evidence.audit.files.seen import Standing
 from weighbridge.evidence.record import Audit, Finding, Severity
-from weighbridge.gate.rule import FILE_SECURITY
 
 _MAX_POINTS = 200
 _SHOWN = 8
@@ -147,7 +147,7 @@ def _lies_in(file: str, named: Iterable[str]) -> bool:
 
 def _standing(finding: Finding) -> tuple[str, str]:
     """Return the standing and the short name of a finding's rule; see `weighbridge.evidence.audit.files.seen`."""
-    standing, _, rule = finding.rule.removeprefix(f"{FILE_SECURITY}/").partition("/")
+    standing, _, rule = finding.rule.removeprefix(f"{PROBE}/").partition("/")
     return standing, rule
 
 
@@ -180,7 +180,7 @@ def _looked_at(audit: Audit) -> str:
 def _publishers_word(subject: Subject) -> Iterator[Point]:
     """Show what the publisher's own audit came to, where the record has one."""
     for theirs in subject.record.audits if subject.record else ():
-        if theirs.probe != FILE_SECURITY:
+        if theirs.probe != PROBE:
             continue
         told = tuple(Exhibit(place=f.place, text=f.message) for f in theirs.findings[:_SHOWN])
         who = (

@@ -2,12 +2,14 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from weighbridge.adopt.check.answer import Waiver
-from weighbridge.gate.policy import Rule
 from weighbridge.terms.territory import within
 from weighbridge.terms.use import Use
+
+if TYPE_CHECKING:
+    from weighbridge.gate.policy import Rule
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,7 +27,7 @@ class Required:
     mof_class: str = ""
     g7_label: str = ""
     osaid: bool = False
-    evidence: tuple[Rule, ...] = ()
+    evidence: "tuple[Rule, ...]" = ()
     documents: tuple[str, ...] = ()
 
 

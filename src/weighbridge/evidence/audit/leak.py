@@ -65,14 +65,14 @@ def matches(text: str, rules: Sequence[ValueRule] = VALUE_RULES) -> Iterator[Mat
         for rule in rules:
             if not any(guard in lowered for guard in rule.guards):
                 continue
-            for found in rule.expression.finditer(block):
+            for found in re.finditer(rule.expression, block):
                 # A match near a block's end is left to the next block, which sees all of it.
                 if start and found.start() < _OVERLAP_CHARACTERS // 2:
                     continue
                 if not at_end and found.start() >= len(block) - _OVERLAP_CHARACTERS // 2:
                     continue
                 shown = found.group().rstrip(". ")
-                if rule.benign is None or not rule.benign.search(shown.lower()):
+                if rule.benign is None or not re.search(rule.benign, shown.lower()):
                     yield Match(rule, start + found.start(), shown)
 
 
@@ -158,7 +158,7 @@ def _key_rule(key: str, item: Any) -> KeyRule | None:
     lowered = key.rsplit(".", 1)[-1].lower()
     for rule in KEY_RULES:
         if any(fnmatchcase(lowered, glob) for glob in rule.globs) and (
-            rule.value is None or (isinstance(item, str) and rule.value.search(item))
+            rule.value is None or (isinstance(item, str) and re.search(rule.value, item))
         ):
             return rule
     return None

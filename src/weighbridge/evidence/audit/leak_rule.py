@@ -1,10 +1,10 @@
 """The rules of the metadata audit: what a text, or the key of a member, must not give away.
 
 Every expression runs in linear time: repeats are bounded, or of classes that exclude what follows them, and matches
-begin only where a word can begin. A substring test guards each, so that a rule costs little where it cannot match.
+begin only where a word can begin. A substring test guards each, so that a rule costs little where it cannot match;
+`re` compiles an expression when it is first used, and keeps it.
 """
 
-import re
 from dataclasses import dataclass
 
 from weighbridge.evidence.record import Severity
@@ -27,8 +27,8 @@ class ValueRule:
     severity: Severity
     why: str
     guards: tuple[str, ...]
-    expression: re.Pattern[str]
-    benign: re.Pattern[str] | None = None
+    expression: str
+    benign: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,7 +47,7 @@ class KeyRule:
     severity: Severity
     why: str
     globs: tuple[str, ...]
-    value: re.Pattern[str] | None = None
+    value: str | None = None
 
 
 _PLACEHOLDER = r"(?:user|username|you|your[-_]?name|me|name|path|foo|\.\.\.|xxx|example)"
@@ -59,11 +59,11 @@ VALUE_RULES = (
         severity=Severity.HIGH,
         why="an absolute path into somebody's home folder",
         guards=("/home/", "/users/", "\\users\\", "/root/"),
-        expression=re.compile(
+        expression=(
             r"(?:" + _START + r"|(?<=file://)|(?<=file:))(?:/home/[\w.-]{1,64}|/Users/[\w.-]{1,64}|/root/[\w.-]{1,64})"
             r"(?![\w-])|\b[A-Za-z]:(?:\\{1,2}|/)[Uu]sers(?:\\{1,2}|/)[\w.-]{1,64}"
         ),
-        benign=re.compile(
+        benign=(
             r"(?:/home/|/users/|users\\{1,2}|users/)(?:"
             + _PLACEHOLDER
             + r"|shared|public|default)$|^/home/page$|^/root/(?:element|node|child|item)$"
@@ -74,30 +74,30 @@ VALUE_RULES = (
         severity=Severity.MEDIUM,
         why="an absolute path on a shared file system",
         guards=("/mnt/", "/scratch/", "/lustre/", "/gpfs/", "/nfs/", "/fsx/", "/data/", "/workspace/", "/dbfs/"),
-        expression=re.compile(
+        expression=(
             r"(?:" + _START + r"|(?<=file://)|(?<=file:))/(?:mnt|scratch|lustre|gpfs|nfs|fsx|data|workspace|dbfs)"
             r"/[\w.-]{2,64}(?:/[\w.-]{1,64})?"
         ),
-        benign=re.compile(r"^/(?:mnt|data|workspace)/(?:data|path|models?|input|output|\.\.\.)$"),
+        benign=r"^/(?:mnt|data|workspace)/(?:data|path|models?|input|output|\.\.\.)$",
     ),
     ValueRule(
         id="file-url",
         severity=Severity.MEDIUM,
         why="a link to a file on some machine",
         guards=("file:/",),
-        expression=re.compile(r"\bfile:/{1,3}[\w.%~-]{1,64}(?:/[\w.%~-]{1,64}){0,8}"),
-        benign=re.compile(r"^file:/{1,3}(?:path|\.\.\.|example)(?:/.*)?$"),
+        expression=r"\bfile:/{1,3}[\w.%~-]{1,64}(?:/[\w.%~-]{1,64}){0,8}",
+        benign=r"^file:/{1,3}(?:path|\.\.\.|example)(?:/.*)?$",
     ),
     ValueRule(
         id="e-mail",
         severity=Severity.MEDIUM,
         why="an e-mail address or user@host",
         guards=("@",),
-        expression=re.compile(
+        expression=(
             r"(?<![\w.+%/@-])[A-Za-z0-9][\w.+-]{0,63}@(?:[A-Za-z0-9-]{1,63}\.){1,6}[A-Za-z]{2,24}(?![\w@-])(?!\.\w)"
             r"|(?<=ssh )[A-Za-z_][\w-]{0,31}@[A-Za-z][\w-]{1,62}\b"
         ),
-        benign=re.compile(
+        benign=(
             r"@(?:[\w-]{1,63}\.){0,4}(?:example(?:\.(?:com|org|net|edu))?|test|invalid|localhost|email\.com|domain\.com)$"
             r"|^(?:noreply|no-reply|git)@"
         ),
@@ -107,21 +107,21 @@ VALUE_RULES = (
         severity=Severity.MEDIUM,
         why="the name of a host in a private zone",
         guards=(".internal", ".corp", ".local", ".lan", ".intranet"),
-        expression=re.compile(
+        expression=(
             r"(?<![\w.-])(?:[A-Za-z0-9][A-Za-z0-9-]{0,62}\.){1,6}(?:internal|corp|local|lan|intranet)\b(?![.\w(=-])"
         ),
-        benign=re.compile(r"^(?:threading|self|host\.docker|example|tf|torch|np|settings|config|env)\."),
+        benign=r"^(?:threading|self|host\.docker|example|tf|torch|np|settings|config|env)\.",
     ),
     ValueRule(
         id="private-address",
         severity=Severity.MEDIUM,
         why="an address in a private network",
         guards=("10.", "192.168.", "172."),
-        expression=re.compile(
+        expression=(
             r"(?<![\w.-])(?:10(?:\.\d{1,3}){3}|192\.168(?:\.\d{1,3}){2}|172\.(?:1[6-9]|2\d|3[01])(?:\.\d{1,3}){2})"
             r"(?![\w-])(?!\.\d)"
         ),
-        benign=re.compile(r"\.\d*(?:2[6-9]\d|25[6-9]|[3-9]\d\d)(?:\.|$)|^10\.0\.0\.0$|^192\.168\.0\.0$"),
+        benign=r"\.\d*(?:2[6-9]\d|25[6-9]|[3-9]\d\d)(?:\.|$)|^10\.0\.0\.0$|^192\.168\.0\.0$",
     ),
     ValueRule(
         id="token",
@@ -163,7 +163,7 @@ VALUE_RULES = (
             "xai-",
             "ya29.",
         ),
-        expression=re.compile(
+        expression=(
             r"(?<![\w-])(?:hf_[A-Za-z0-9]{30,64}|api_org_[A-Za-z0-9]{30,64}|sk-(?:proj-|ant-|svcacct-)?[A-Za-z0-9_-]{20,200}"
             r"|[rs]k_live_[A-Za-z0-9]{20,120}|(?:AKIA|ASIA)[A-Z0-9]{16}|gh[posur]_[A-Za-z0-9]{36,255}|github_pat_\w{40,255}"
             r"|glpat-[\w-]{20,64}|xox[abeprs]-[0-9A-Za-z-]{20,255}|xapp-\d-[0-9A-Za-z-]{20,255}|AIza[\w-]{35}"
@@ -173,23 +173,21 @@ VALUE_RULES = (
             r"|shpat_[0-9a-f]{32}|glsa_[A-Za-z0-9]{32}_[0-9a-f]{8}|pplx-[A-Za-z0-9]{48,64}|xai-[A-Za-z0-9]{70,90}"
             r"|ya29\.[\w-]{40,300})(?![A-Za-z0-9])"
         ),
-        benign=re.compile(r"(?:x{8}|\.{3}|0{12}|example$|1234567890)|^sk-[a-z]+(?:-[a-z]+)*$"),
+        benign=r"(?:x{8}|\.{3}|0{12}|example$|1234567890)|^sk-[a-z]+(?:-[a-z]+)*$",
     ),
     ValueRule(
         id="private-key",
         severity=Severity.CRITICAL,
         why="a private key",
         guards=("private key",),
-        expression=re.compile(r"-----BEGIN (?:[A-Z]{2,10} ){0,2}PRIVATE KEY-----\s{0,4}(?:\\n)?[A-Za-z0-9+/]{16}"),
+        expression=r"-----BEGIN (?:[A-Z]{2,10} ){0,2}PRIVATE KEY-----\s{0,4}(?:\\n)?[A-Za-z0-9+/]{16}",
     ),
     ValueRule(
         id="json-web-token",
         severity=Severity.HIGH,
         why="a signed web token",
         guards=("eyj",),
-        expression=re.compile(
-            r"(?<![\w-])eyJ[A-Za-z0-9_-]{10,2000}\.eyJ[A-Za-z0-9_-]{10,2000}\.[A-Za-z0-9_-]{20,1000}(?![\w-])"
-        ),
+        expression=r"(?<![\w-])eyJ[A-Za-z0-9_-]{10,2000}\.eyJ[A-Za-z0-9_-]{10,2000}\.[A-Za-z0-9_-]{20,1000}(?![\w-])",
     ),
     ValueRule(
         id="assigned-secret",
@@ -209,7 +207,7 @@ VALUE_RULES = (
             "access_token",
             "accesstoken",
         ),
-        expression=re.compile(
+        expression=(
             r"(?i)(?<![a-z0-9])(?:wandb|w&b)[_ -]?(?:api)?[_ -]?key[\"']?"
             r"\s{0,2}[:=,\s]\s{0,2}[\"']?[0-9a-f]{40}(?![0-9a-f])"
             r"|(?<![a-z0-9])aws_?(?:secret_?access_?key|session_?token)[\"']?\s{0,2}[:=]\s{0,2}[\"']?[a-z0-9/+=]{40,400}"
@@ -217,24 +215,24 @@ VALUE_RULES = (
             r"(?:api_?key|access_?key|secret_?key|auth_?token|access_?token|client_?secret)"
             r"[\"']?\s{0,2}(?:=|:)\s{0,2}[\"'](?=[a-z_+/.-]{0,60}\d)[\w+/.-]{20,200}={0,2}[\"']"
         ),
-        benign=re.compile(r"x{6}|\.{3}|0{12}|1234567890|your|example|dummy|placeholder|changeme|<|\$\{|test[_-]|fake"),
+        benign=r"x{6}|\.{3}|0{12}|1234567890|your|example|dummy|placeholder|changeme|<|\$\{|test[_-]|fake",
     ),
     ValueRule(
         id="url-credential",
         severity=Severity.CRITICAL,
         why="a link with a password in it",
         guards=("://",),
-        expression=re.compile(
+        expression=(
             r"(?<![\w+.-])[A-Za-z][A-Za-z0-9+.-]{1,15}://[^\s/:@\"'<>{}$]{1,64}:[^\s/:@\"'<>{}$]{4,128}@[A-Za-z0-9][\w.-]{1,128}"
         ),
-        benign=re.compile(r":(?:pass(?:word|wd)?|secret|token|\*+|x+|\.{3}|your[\w-]*)@|@(?:example\.|localhost)"),
+        benign=r":(?:pass(?:word|wd)?|secret|token|\*+|x+|\.{3}|your[\w-]*)@|@(?:example\.|localhost)",
     ),
     ValueRule(
         id="run-folder",
         severity=Severity.MEDIUM,
         why="the name of a run's folder or of its log, with a time, a host or an identity",
         guards=("run-2", "tfevents."),
-        expression=re.compile(
+        expression=(
             r"(?<![\w-])(?:offline-)?run-20\d{6}_\d{6}-[a-z0-9]{8}\b|\bevents\.out\.tfevents\.\d{10}\.[\w.-]{2,64}"
         ),
     ),
@@ -243,10 +241,8 @@ VALUE_RULES = (
         severity=Severity.MEDIUM,
         why="a place in somebody's object store",
         guards=("s3://", "gs://", "abfss://", "hdfs://", "s3a://", "wasbs://"),
-        expression=re.compile(
-            r"(?<![\w+.-])(?:s3a?|gs|abfss|hdfs|wasbs)://[a-z0-9][\w.@:-]{2,80}(?:/[\w.=-]{1,64}){0,6}", re.IGNORECASE
-        ),
-        benign=re.compile(
+        expression=r"(?i)(?<![\w+.-])(?:s3a?|gs|abfss|hdfs|wasbs)://[a-z0-9][\w.@:-]{2,80}(?:/[\w.=-]{1,64}){0,6}",
+        benign=(
             r"://(?:(?:my|your|some|the)[_-]?)?(?:bucket|path|example|container|folder|namenode|commoncrawl)\b"
             r"|://(?:my|your|some)[_-]"
         ),
@@ -256,12 +252,12 @@ VALUE_RULES = (
         severity=Severity.HIGH,
         why="a link to a run in an experiment tracker",
         guards=("wandb.ai/", "comet.com/", "comet.ml/", "neptune.ai/", "/experiments/", "clear.ml/"),
-        expression=re.compile(
+        expression=(
             r"\bwandb\.ai/[\w.-]{1,64}/[\w.-]{1,128}(?:/runs/\w{1,64})?|\bcomet\.(?:com|ml)/[\w.-]{1,64}/[\w.-]{1,64}/\w{8,64}"
             r"|\bapp\.neptune\.ai/[\w.-]{1,64}/[\w.-]{1,64}|/#/experiments/\d{1,20}/runs/[0-9a-f]{32}\b"
             r"|\bapp\.clear\.ml/projects/\w{8,64}"
         ),
-        benign=re.compile(r"wandb\.ai/(?:site|docs|guides|wandb/wandb-logo|authorize|fully-connected)(?:/|$)"),
+        benign=r"wandb\.ai/(?:site|docs|guides|wandb/wandb-logo|authorize|fully-connected)(?:/|$)",
     ),
 )
 
@@ -272,7 +268,7 @@ SECRET_RULES = tuple(
 )
 """Those about keys and passwords."""
 
-_PATH_VALUE = re.compile(r"^(?:/|~|\.{1,2}/|[A-Za-z]:[\\/]|\\\\|file:|s3:|gs:|hdfs:|abfss?:)|/.{0,1024}/|checkpoint-\d")
+_PATH_VALUE = r"^(?:/|~|\.{1,2}/|[A-Za-z]:[\\/]|\\\\|file:|s3:|gs:|hdfs:|abfss?:)|/.{0,1024}/|checkpoint-\d"
 
 KEY_RULES = (
     KeyRule(
@@ -362,7 +358,7 @@ KEY_RULES = (
             "*_password",
             "client_secret",
         ),
-        value=re.compile(r"\A[^\s<>*$]{4,4096}\Z"),
+        value=r"\A[^\s<>*$]{4,4096}\Z",
     ),
 )
 

@@ -3,13 +3,16 @@
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from weighbridge.adopt.check.subject import Standing
 from weighbridge.dossier.status import State, Status, StatusError, utc_text
 from weighbridge.errors import HubError
-from weighbridge.shell.trust.client import TrustedHub, read_root, trusted_hub
 from weighbridge.shell.trust.errors import NoMetadataError, TrustError
 from weighbridge.terms.chain import Chain
+
+if TYPE_CHECKING:
+    from weighbridge.shell.trust.client import TrustedHub
 
 _NO_HUB = "there is no hub to ask"
 _NO_HUB_HINT = "Name the publisher's hub, or a copy of it, with --hub; and their root.json with --root."
@@ -41,6 +44,8 @@ def standing_of(
     """
     if not location:
         return Standing(missing=_NO_HUB, hint=_NO_HUB_HINT)
+    from weighbridge.shell.trust.client import read_root, trusted_hub
+
     given = read_root(root) if root is not None else None
     try:
         with trusted_hub(location, home, root=given) as hub:
@@ -65,7 +70,7 @@ def standing_of(
         return Standing(asked=location, catalogue_says=catalogue_says, missing=message, hint=error.hint)
 
 
-def _asked(hub: TrustedHub, name: str, digest: str) -> Status | None:
+def _asked(hub: "TrustedHub", name: str, digest: str) -> Status | None:
     return hub.status(name, digest) if _is_name(name) else None
 
 
@@ -78,7 +83,7 @@ def _is_name(name: str) -> bool:
     return True
 
 
-def _ancestors(hub: TrustedHub, chain: Chain | None) -> dict[str, Status]:
+def _ancestors(hub: "TrustedHub", chain: Chain | None) -> dict[str, Status]:
     """Return what is said of the very bytes that were used; of other bytes under the same name nothing follows."""
     found = {}
     for work in chain.works if chain else ():

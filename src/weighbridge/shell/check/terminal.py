@@ -31,12 +31,12 @@ def print_report(report: Report, *, everything: bool = False) -> None:
         report: what to print.
         everything: notes and what passed, too, with what each rests on.
     """
-    from rich.console import Console
+    from rich.console import Console, Group
     from rich.padding import Padding
 
     console = Console(highlight=False, width=None if sys.stdout.isatty() else _PIPED_WIDTH)
-    for indent, text in _lines(report, everything):
-        console.print(Padding(text, (0, 0, 0, indent)))
+    lines = _lines(report, everything)
+    console.print(Group(*(Padding(text, (0, 0, 0, indent)) for indent, text in lines)))
 
 
 def _lines(report: Report, everything: bool) -> Iterator[tuple[int, "Text"]]:

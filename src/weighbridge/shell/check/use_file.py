@@ -2,23 +2,25 @@
 
 import hashlib
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from weighbridge.adopt.check.answer import Waiver
 from weighbridge.adopt.check.use import OurUse, Required
 from weighbridge.checkpoint.walk import open_regular, read_prefix
 from weighbridge.errors import CheckpointError
-from weighbridge.gate.policy import rule_from_json
 from weighbridge.shell.check.use_complaint import MAX_ERRORS, UseFileError, schema_errors, shown
 from weighbridge.shell.yaml_document import MAX_BYTES, Document, Kind, Trail, read_document
 from weighbridge.terms.fact import Metric
 from weighbridge.terms.territory import country
 from weighbridge.terms.use import Use
+
+if TYPE_CHECKING:
+    from weighbridge.gate.policy import Rule
 
 _DIGEST = re.compile(r"(sha256:)?[0-9a-f]{64}\Z")
 _ISO = (
@@ -191,7 +193,11 @@ class _Reader:
             self.refuse(trail, f"{shown(text)} is no month such as 2024-08")
             return date.min
 
-    def rules(self, written: Any) -> Iterator[Any]:
+    def rules(self, written: Sequence[Any]) -> "Iterator[Rule]":
+        if not written:
+            return
+        from weighbridge.gate.policy import rule_from_json
+
         for number, item in enumerate(written):
             try:
                 yield rule_from_json(item)

@@ -128,12 +128,15 @@ def _signers(options: argparse.Namespace, use: "UseFile") -> "tuple[SignerEntry,
 
 def _place(options: argparse.Namespace, progress: TerminalProgress) -> "tuple[Place, str]":
     """Return where the model lies, and what a catalogue says against it."""
-    from weighbridge.shell.check.fetch import fetch, is_reference
     from weighbridge.shell.check.gather import Place
-    from weighbridge.shell.trust.fetch import is_address
 
     reference = options.reference
     folder = Path(reference)
+    if folder.is_dir() and not options.hub:
+        return Place(folder=folder, reference=reference), ""
+    from weighbridge.shell.check.fetch import fetch, is_reference
+    from weighbridge.shell.trust.fetch import is_address
+
     named = is_reference(reference) or not folder.exists()
     if options.hub and not is_address(options.hub) and named and (found := _in_hub(reference, options.hub)):
         return found

@@ -18,8 +18,6 @@ from weighbridge.evidence.record import Severity
 _LZMA_MEMORY = 512 << 20
 _TRAILING = 1 << 20
 _SUFFIXES = (".gz", ".bz2", ".xz", ".lzma", ".z", ".tgz", ".joblib")
-NOT_READ = frozenset({Kind.ZSTD, Kind.LZ4, Kind.SEVEN_ZIP, Kind.RAR})
-COMPRESSED = frozenset({Kind.GZIP, Kind.ZLIB, Kind.BZIP2, Kind.XZ, Kind.LZMA})
 
 
 def inspect_compressed(view: FileView, folder: FolderView, kind: Kind, tally: Tally, look: Look) -> Iterator[Seen]:
@@ -51,11 +49,6 @@ def _inner_name(name: str) -> str:
         if lowered.endswith(suffix):
             return last[: -len(suffix)] + (".tar" if suffix == ".tgz" else "")
     return "content"
-
-
-def inspect_not_read(kind: Kind) -> Iterator[Seen]:
-    """Say that nobody looked into an archive."""
-    yield unknown("archive-not-read", f"the file is a {kind} archive or stream, which is not opened here")
 
 
 def inspect_tar(view: FileView, tally: Tally, look: Look) -> Iterator[Seen]:

@@ -3,16 +3,18 @@
 import re
 from collections.abc import Iterator
 from pathlib import PurePosixPath
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from weighbridge.checkpoint.document import parse_document
 from weighbridge.errors import CheckpointError
 from weighbridge.evidence.audit.files.code_encoded import encoded_texts
-from weighbridge.evidence.audit.files.code_python import GRAVE, Deed, python_deeds
 from weighbridge.evidence.audit.files.seen import Seen, hostile, suspect, unknown
 from weighbridge.evidence.audit.files.template_kind import words
 from weighbridge.evidence.audit.files.view import FolderView
 from weighbridge.evidence.record import Severity
+
+if TYPE_CHECKING:
+    from weighbridge.evidence.audit.files.code_python import Deed
 
 MAX_CONFIGURATION_BYTES = 4 << 20
 LANGUAGES = {
@@ -45,13 +47,10 @@ _CONFIGURATIONS = words(
     """config.json tokenizer_config.json generation_config.json processor_config.json preprocessor_config.json
     adapter_config.json model_index.json"""
 )
-_COMMANDS = re.compile(
-    r"""\b(?:curl|wget)\b[^|;&\n]{1,300}\|\s*(?:sudo\s+)?(?:ba|z|da)?sh\b|/dev/tcp/|\bnc\s+-[a-z]*e\b
+_COMMANDS = r"""(?xi)\b(?:curl|wget)\b[^|;&\n]{1,300}\|\s*(?:sudo\s+)?(?:ba|z|da)?sh\b|/dev/tcp/|\bnc\s+-[a-z]*e\b
     |base64\s+(?:-d|--decode)\b[^|\n]{0,200}\|\s*(?:ba|z|da)?sh\b|\brm\s+-rf\s+(?:/|~|\$HOME)(?:\s|\*|\Z)
     |\bbash\s+-i\b|\|\s*python3?\b|\bmkfifo\b|\bcrontab\s+-|>>?\s*~?/?\S{0,60}(?:\.bashrc|\.profile|authorized_keys)
-    |\bpowershell(?:\.exe)?\b[^\n]{0,80}-(?:enc|e|nop|w)\b|\bIEX\b|DownloadString|Invoke-Expression|certutil\s+-""",
-    re.VERBOSE | re.IGNORECASE,
-)
+    |\bpowershell(?:\.exe)?\b[^\n]{0,80}-(?:enc|e|nop|w)\b|\bIEX\b|DownloadString|Invoke-Expression|certutil\s+-"""
 _MAX_CODE_CHARACTERS = 4 << 20
 
 
@@ -86,7 +85,7 @@ def inspect_code(name: str, text: str, language: str, folder: FolderView) -> Ite
         yield from _notebook(name, text)
     elif language == "a path file of Python":
         yield from _path_file(text)
-    elif match := _COMMANDS.search(text):
+    elif match := re.search(_COMMANDS, text):
         line = text.count("\n", 0, match.start()) + 1
         yield hostile("hostile-command", "it fetches and runs something, opens a shell or deletes", f"line {line}")
     for blob in encoded_texts(text):
@@ -135,6 +134,8 @@ def _named_by(path: PurePosixPath, folder: FolderView) -> str:
 
 
 def _python(text: str) -> Iterator[Seen]:
+    from weighbridge.evidence.audit.files.code_python import GRAVE, python_deeds
+
     deeds = python_deeds(text)
     if deeds is None:
         yield unknown("code-unparsable", "it cannot be read as Python")
@@ -149,7 +150,7 @@ def _python(text: str) -> Iterator[Seen]:
         yield suspect("code-deeds", f"it {_told(deeds)}", f"line {deeds[0].line}")
 
 
-def _told(deeds: tuple[Deed, ...]) -> str:
+def _told(deeds: "tuple[Deed, ...]") -> str:
     by_kind: dict[str, list[Deed]] = {}
     for deed in deeds:
         by_kind.setdefault(deed.what, []).append(deed)
@@ -172,7 +173,7 @@ def _notebook(name: str, text: str) -> Iterator[Seen]:
     shell = [line for line in lines if line.lstrip().startswith(("!", "%%bash", "%%sh", "%%script", "%system", "%sx"))]
     if shell:
         yield suspect("notebook-shell", f"its cells run commands of a shell ({len(shell)} lines)")
-    if any(_COMMANDS.search(line) for line in shell):
+    if any(re.search(_COMMANDS, line) for line in shell):
         yield hostile("hostile-command", "a cell fetches and runs something, opens a shell or deletes")
     yield from _python("\n".join(line for line in lines if not line.lstrip().startswith(("!", "%", "?"))))
     if "application/javascript" in text or re.search(r"<script\b", text, re.IGNORECASE):

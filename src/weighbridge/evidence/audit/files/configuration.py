@@ -13,9 +13,8 @@ from weighbridge.evidence.audit.files.code_encoded import encoded_texts
 from weighbridge.evidence.audit.files.configuration_kernel import inspect_loaded
 from weighbridge.evidence.audit.files.configuration_loader import LIBRARY_RULES
 from weighbridge.evidence.audit.files.hidden_text import hidden_characters
-from weighbridge.evidence.audit.files.seen import Seen, hostile, suspect, unknown
+from weighbridge.evidence.audit.files.seen import Seen, hostile, shown, suspect, unknown
 from weighbridge.evidence.audit.files.template_find import inspect_template, named_templates
-from weighbridge.evidence.audit.files.template_wording import shown
 from weighbridge.evidence.record import Severity
 
 MAX_SEEN = 100

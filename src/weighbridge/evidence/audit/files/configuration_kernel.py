@@ -9,9 +9,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from weighbridge.evidence.audit.files.code import inspect_requirements
-from weighbridge.evidence.audit.files.seen import Seen, hostile, suspect, unknown
+from weighbridge.evidence.audit.files.seen import Seen, hostile, shown, suspect, unknown
 from weighbridge.evidence.audit.files.template_kind import words
-from weighbridge.evidence.audit.files.template_wording import shown
 from weighbridge.evidence.record import Severity
 
 _IMPLEMENTATIONS = words(

@@ -5,8 +5,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from weighbridge.evidence.audit.files.configuration_kernel import inspect_packages
-from weighbridge.evidence.audit.files.seen import Seen, suspect
-from weighbridge.evidence.audit.files.template_wording import shown
+from weighbridge.evidence.audit.files.seen import Seen, shown, suspect
 from weighbridge.evidence.record import Severity
 
 _PEFT_LIBRARIES = ("transformers", "peft", "diffusers")

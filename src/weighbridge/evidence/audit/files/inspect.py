@@ -1,4 +1,7 @@
-"""One file, or one member of a container: what it is, whether its name agrees, and what there is to say of it."""
+"""One file, or one member of a container: what it is, whether its name agrees, and what there is to say of it.
+
+Who looks at a kind of file is imported when the first file of that kind turns up: most folders hold few kinds.
+"""
 
 import zlib
 from collections.abc import Callable, Iterator, Mapping
@@ -6,27 +9,21 @@ from typing import Any
 
 from weighbridge.checkpoint.tensor import quoted
 from weighbridge.errors import CheckpointError
-from weighbridge.evidence.audit.files import text
-from weighbridge.evidence.audit.files.archive import (
+from weighbridge.evidence.audit.files.executable import inspect_program, program_kind
+from weighbridge.evidence.audit.files.kind import (
     COMPRESSED,
     NOT_READ,
-    inspect_compressed,
-    inspect_not_read,
-    inspect_tar,
+    RISKY,
+    ZIP_END,
+    Kind,
+    expected,
+    kind_of,
+    suffix_of,
 )
-from weighbridge.evidence.audit.files.array import inspect_numpy
-from weighbridge.evidence.audit.files.executable import inspect_program, program_kind
-from weighbridge.evidence.audit.files.keras_file import inspect_hdf5, inspect_keras_json, lambda_strings
-from weighbridge.evidence.audit.files.keras_graph import graph_kind, inspect_graph
-from weighbridge.evidence.audit.files.kind import RISKY, Kind, expected, kind_of, suffix_of
-from weighbridge.evidence.audit.files.onnx_file import inspect_onnx, looks_like_onnx
-from weighbridge.evidence.audit.files.pickle_file import inspect_pickle
 from weighbridge.evidence.audit.files.seen import Seen, hostile, suspect, unknown
 from weighbridge.evidence.audit.files.tally import Tally
 from weighbridge.evidence.audit.files.view import FileView, FolderView
 from weighbridge.evidence.audit.files.weights import inspect_weights
-from weighbridge.evidence.audit.files.zip_file import inspect_zip
-from weighbridge.evidence.audit.files.zip_layout import END_MAGIC, NotZipError, read_layout
 from weighbridge.evidence.record import Severity
 
 _WEIGHTS = {".safetensors": False, ".gguf": True}
@@ -67,7 +64,9 @@ def _disguise(view: FileView, kind: Kind) -> Iterator[Seen]:
 
 def _by_kind(view: FileView, folder: FolderView, kind: Kind, tally: Tally) -> Iterator[Seen]:
     def metadata(file: str, values: Mapping[str, Any]) -> Iterator[Seen]:
-        return text.inspect_metadata(file, values, folder)
+        from weighbridge.evidence.audit.files.text import inspect_metadata
+
+        return inspect_metadata(file, values, folder)
 
     suffix = suffix_of(view.name)
     weights = _WEIGHTS.get(suffix) if kind in (Kind.BINARY, Kind.EMPTY, Kind.TEXT) else None
@@ -77,26 +76,49 @@ def _by_kind(view: FileView, folder: FolderView, kind: Kind, tally: Tally) -> It
     elif kind is Kind.PROTOBUF:
         yield from _protobuf(view, folder, tally, metadata)
     elif kind in COMPRESSED:
-        yield from inspect_compressed(view, folder, kind, tally, inspect_file)
+        yield from _compressed(view, folder, kind, tally)
     elif kind in NOT_READ:
-        yield from inspect_not_read(kind)
+        yield unknown("archive-not-read", f"the file is a {kind} archive or stream, which is not opened here")
     elif kind in _INSPECTORS:
         yield from _INSPECTORS[kind](view, tally)
     elif (kind is Kind.BINARY and expected(view.name) is None) or kind is Kind.TFLITE:
-        yield from lambda_strings(view)
-        yield unknown("unknown-format", "nothing here understands what this file is")
+        yield from _not_known(view)
     elif kind is not Kind.EMPTY or suffix in _MODELS:
-        if kind is Kind.TEXT and view.head().lstrip(_BLANKS)[:1] in (b"{", b"["):
-            yield from inspect_keras_json(view)
-        yield from text.inspect(view, folder)
+        yield from _text(view, folder, kind)
+
+
+def _text(view: FileView, folder: FolderView, kind: Kind) -> Iterator[Seen]:
+    from weighbridge.evidence.audit.files.text import inspect
+
+    if kind is Kind.TEXT and view.head().lstrip(_BLANKS)[:1] in (b"{", b"["):
+        from weighbridge.evidence.audit.files.keras_file import inspect_keras_json
+
+        yield from inspect_keras_json(view)
+    yield from inspect(view, folder)
+
+
+def _not_known(view: FileView) -> Iterator[Seen]:
+    from weighbridge.evidence.audit.files.keras_file import lambda_strings
+
+    yield from lambda_strings(view)
+    yield unknown("unknown-format", "nothing here understands what this file is")
+
+
+def _compressed(view: FileView, folder: FolderView, kind: Kind, tally: Tally) -> Iterator[Seen]:
+    from weighbridge.evidence.audit.files.archive import inspect_compressed
+
+    return inspect_compressed(view, folder, kind, tally, inspect_file)
 
 
 def _protobuf(
     view: FileView, folder: FolderView, tally: Tally, metadata: Callable[[str, Mapping[str, Any]], Iterator[Seen]]
 ) -> Iterator[Seen]:
+    from weighbridge.evidence.audit.files.keras_graph import graph_kind, inspect_graph
+    from weighbridge.evidence.audit.files.onnx_file import inspect_onnx, looks_like_onnx
+
     suffix = suffix_of(view.name)
     if suffix in (".model", ".spm"):
-        yield from text.inspect(view, folder)
+        yield from _text(view, folder, Kind.PROTOBUF)
         return
     graph = graph_kind(view) if suffix != ".onnx" else None
     if suffix == ".onnx" or (graph is None and looks_like_onnx(view)):
@@ -104,12 +126,19 @@ def _protobuf(
     elif graph is not None:
         yield from inspect_graph(view, tally, graph)
     else:
-        yield from lambda_strings(view)
-        yield unknown("unknown-format", "nothing here understands what this file is")
+        yield from _not_known(view)
 
 
 def _pickle(view: FileView, tally: Tally) -> Iterator[Seen]:
+    from weighbridge.evidence.audit.files.pickle_file import inspect_pickle
+
     yield from inspect_pickle(view, tally).seen
+
+
+def _numpy(view: FileView, tally: Tally) -> Iterator[Seen]:
+    from weighbridge.evidence.audit.files.array import inspect_numpy
+
+    return inspect_numpy(view, tally)
 
 
 def _program(view: FileView, tally: Tally) -> Iterator[Seen]:
@@ -121,14 +150,20 @@ def _bytecode(view: FileView, tally: Tally) -> Iterator[Seen]:
 
 
 def _zip(view: FileView, tally: Tally) -> Iterator[Seen]:
+    from weighbridge.evidence.audit.files.zip_file import inspect_zip
+
     return inspect_zip(view, tally, inspect_file)
 
 
 def _tar(view: FileView, tally: Tally) -> Iterator[Seen]:
+    from weighbridge.evidence.audit.files.archive import inspect_tar
+
     return inspect_tar(view, tally, inspect_file)
 
 
 def _hdf5(view: FileView, tally: Tally) -> Iterator[Seen]:
+    from weighbridge.evidence.audit.files.keras_file import inspect_hdf5
+
     return inspect_hdf5(view)
 
 
@@ -170,8 +205,10 @@ def _image(view: FileView, tally: Tally) -> Iterator[Seen]:
 def _polyglot(view: FileView) -> Iterator[Seen]:
     """Readers that start at the end would take the file for a zip."""
     start = max(view.size_bytes - _TAIL_BYTES, 0)
-    if END_MAGIC not in view.read(start, _TAIL_BYTES):
+    if ZIP_END not in view.read(start, _TAIL_BYTES):
         return
+    from weighbridge.evidence.audit.files.zip_layout import NotZipError, read_layout
+
     try:
         layout = read_layout(view)
     except NotZipError:
@@ -185,7 +222,7 @@ _INSPECTORS: dict[Kind, Callable[[FileView, Tally], Iterator[Seen]]] = {
     Kind.PICKLE: _pickle,
     Kind.ZIP: _zip,
     Kind.TAR: _tar,
-    Kind.NUMPY: inspect_numpy,
+    Kind.NUMPY: _numpy,
     Kind.HDF5: _hdf5,
     Kind.PROGRAM: _program,
     Kind.BYTECODE: _bytecode,

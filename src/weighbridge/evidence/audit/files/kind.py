@@ -5,7 +5,6 @@ from enum import StrEnum
 from pathlib import PurePosixPath
 
 from weighbridge.evidence.audit.files import executable
-from weighbridge.evidence.audit.files.pickle_file import looks_like_pickle
 from weighbridge.evidence.audit.files.view import FileView
 
 
@@ -40,10 +39,13 @@ class Kind(StrEnum):
     BINARY = "binary"
 
 
+ZIP_END = b"PK\x05\x06"
+"""Begins the end of a zip, and all of one that is empty."""
+
 _MAGICS: tuple[tuple[bytes, Kind], ...] = (
     (b"GGUF", Kind.GGUF),
     (b"PK\x03\x04", Kind.ZIP),
-    (b"PK\x05\x06", Kind.ZIP),
+    (ZIP_END, Kind.ZIP),
     (b"\x93NUMPY", Kind.NUMPY),
     (b"\x89HDF\r\n\x1a\n", Kind.HDF5),
     (b"\x1f\x8b\x08", Kind.GZIP),
@@ -89,6 +91,12 @@ _EXPECTED: dict[str, frozenset[Kind]] = {
 RISKY = frozenset({Kind.PICKLE, Kind.PROGRAM, Kind.BYTECODE})
 """Kinds that run code when opened: under the name of another kind they are hidden on purpose."""
 
+NOT_READ = frozenset({Kind.ZSTD, Kind.LZ4, Kind.SEVEN_ZIP, Kind.RAR})
+COMPRESSED = frozenset({Kind.GZIP, Kind.ZLIB, Kind.BZIP2, Kind.XZ, Kind.LZMA})
+
+NO_OPCODES = frozenset(b'{["#-<= \n')
+"""With which no pickle begins, but most JSON, Markdown, YAML and licences do."""
+
 _TEXT_SAMPLE = 1 << 16
 _PROTOBUFS = frozenset((".onnx", ".pb", ".model", ".spm", ".mlmodel"))
 
@@ -122,11 +130,17 @@ def kind_of(view: FileView) -> Kind:
     if executable.is_python_bytecode(head):
         return Kind.BYTECODE
     # Text that begins like a pickle of protocol 0 is rare, a pickle that is text is not: ask the pickle first.
-    if looks_like_pickle(view):
+    if head[0] not in NO_OPCODES and _pickle(view):
         return Kind.PICKLE
     if head[0] > 8 and not (head[0] != ord("{") and suffix_of(view.name) in _PROTOBUFS) and is_text(view):
         return Kind.TEXT
     return _weak(view, head)
+
+
+def _pickle(view: FileView) -> bool:
+    from weighbridge.evidence.audit.files.pickle_file import looks_like_pickle
+
+    return looks_like_pickle(view)
 
 
 def _weak(view: FileView, head: bytes) -> Kind:

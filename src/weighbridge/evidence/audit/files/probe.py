@@ -4,6 +4,7 @@ import os
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from weighbridge.checkpoint.manifest import Manifest
 from weighbridge.checkpoint.read import read_folder
@@ -17,8 +18,10 @@ from weighbridge.evidence.audit.files.tally import Tally
 from weighbridge.evidence.audit.files.view import DiskView, FileView, on_disk
 from weighbridge.evidence.audit.files.weights import read_header
 from weighbridge.evidence.audit.files.weights_search import HiddenSearch, Hit, Regions, identify, is_caller
-from weighbridge.evidence.probe import Bench, Subject
 from weighbridge.evidence.record import Audit, Finding, Severity
+
+if TYPE_CHECKING:
+    from weighbridge.evidence.probe import Bench, Subject
 
 PROBE = "file-security"
 PROBE_VERSION = "1"
@@ -36,7 +39,7 @@ class FileSecurity:
     name = PROBE
     version = PROBE_VERSION
 
-    def begin(self, subject: Subject, bench: Bench) -> "FileSecurityAudit":
+    def begin(self, subject: "Subject", bench: "Bench") -> "FileSecurityAudit":
         """Get ready for one pass over the files of `subject`."""
         return FileSecurityAudit(subject.folder, subject.digest)
 

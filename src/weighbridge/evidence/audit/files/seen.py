@@ -7,6 +7,8 @@ from enum import StrEnum
 from weighbridge.evidence.audit.files.view import FileView, FolderView
 from weighbridge.evidence.record import Severity
 
+_MAX_SHOWN = 120
+
 
 class Standing(StrEnum):
     """How sure it is that something is wrong. A policy may choose by it."""
@@ -64,3 +66,9 @@ def within(member: str, found: Iterable[Seen]) -> Iterator[Seen]:
     """Yield what was seen in a member of a container, with the member's name before its place."""
     for seen in found:
         yield replace(seen, where=f"{member}, {seen.where}" if seen.where else member)
+
+
+def shown(text: str) -> str:
+    """Return a text as a message shows it: on one line, quoted, and cut."""
+    line = " ".join(text.split())
+    return repr(line if len(line) <= _MAX_SHOWN else f"{line[: _MAX_SHOWN - 1]}…")

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from weighbridge.evidence.audit.files.code_encoded import encoded_texts
 from weighbridge.evidence.audit.files.hidden_text import hidden_characters
-from weighbridge.evidence.audit.files.seen import Seen, hostile, suspect, unknown
+from weighbridge.evidence.audit.files.seen import Seen, hostile, shown, suspect, unknown
 from weighbridge.evidence.audit.files.template_flow import Flow, folded
 from weighbridge.evidence.audit.files.template_kind import (
     CALLS,
@@ -29,7 +29,7 @@ from weighbridge.evidence.audit.files.template_kind import (
     is_wordy,
     words,
 )
-from weighbridge.evidence.audit.files.template_wording import judge_own_text, shown
+from weighbridge.evidence.audit.files.template_wording import judge_own_text
 from weighbridge.evidence.record import Severity
 
 if TYPE_CHECKING:

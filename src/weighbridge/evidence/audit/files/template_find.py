@@ -5,9 +5,6 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from weighbridge.evidence.audit.files.seen import Seen, suspect, unknown
-from weighbridge.evidence.audit.files.template import MAX_TEMPLATE_CHARACTERS, read_template
-from weighbridge.evidence.audit.files.template_known import KNOWN_TEMPLATES
-from weighbridge.evidence.audit.files.template_render import behaviour, differences
 from weighbridge.evidence.record import Severity
 
 MAX_TEMPLATES = 64
@@ -27,9 +24,14 @@ def inspect_template(source: str, place: str = "") -> Iterator[Seen]:
         source: the template.
         place: where it stands in its file; empty if it is the file.
     """
+    from weighbridge.evidence.audit.files.template_known import KNOWN_TEMPLATES
+
     if (name := KNOWN_TEMPLATES.get(template_digest(source))) is not None:
         yield suspect("template-known", f"the chat template is the public one of {name}", place, Severity.INFO)
         return
+    from weighbridge.evidence.audit.files.template import read_template
+    from weighbridge.evidence.audit.files.template_render import behaviour
+
     reading = read_template(source, place)
     yield from reading.seen
     for seen in behaviour(source, reading):
@@ -79,6 +81,9 @@ def disagreement(templates: Mapping[str, str]) -> Iterator[Seen]:
 
 
 def _differing(one: str, other: str, places: str) -> Iterator[Seen]:
+    from weighbridge.evidence.audit.files.template import MAX_TEMPLATE_CHARACTERS, read_template
+    from weighbridge.evidence.audit.files.template_render import differences
+
     what = "which one counts depends on the loader"
     if max(len(one), len(other)) > MAX_TEMPLATE_CHARACTERS or not all(
         read_template(text).bounded for text in (one, other)

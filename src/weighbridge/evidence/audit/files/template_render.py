@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from weighbridge.evidence.audit.files.seen import Seen, hostile, suspect, unknown
+from weighbridge.evidence.audit.files.seen import Seen, hostile, shown, suspect, unknown
 from weighbridge.evidence.audit.files.template import Reading, extensions
 from weighbridge.evidence.audit.files.template_kind import CALENDAR
 from weighbridge.evidence.audit.files.template_probe import (
@@ -23,7 +23,7 @@ from weighbridge.evidence.audit.files.template_probe import (
     skeleton,
     waiting,
 )
-from weighbridge.evidence.audit.files.template_wording import instructs, is_known, sentences, shown
+from weighbridge.evidence.audit.files.template_wording import instructs, is_known, sentences
 from weighbridge.evidence.record import Severity
 
 if TYPE_CHECKING:

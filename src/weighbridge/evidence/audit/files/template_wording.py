@@ -9,12 +9,11 @@ import hashlib
 import re
 from collections.abc import Iterator
 
-from weighbridge.evidence.audit.files.seen import Seen, suspect, unknown
+from weighbridge.evidence.audit.files.seen import Seen, shown, suspect, unknown
 from weighbridge.evidence.audit.files.template_kind import CALENDAR, words
 from weighbridge.evidence.audit.files.template_known import KNOWN_SENTENCES
 from weighbridge.evidence.record import Severity
 
-_MAX_SHOWN = 120
 _LONG_TEXT = 12
 _MAX_SENTENCES = 2_000
 _BREAK = re.compile(r"[\n\r]+|(?<=[.!?:])\s+|<[^<>\s]{1,60}>")
@@ -35,12 +34,6 @@ _INSTRUCTS = re.compile(
     |do not (?:tell|say|warn|ask|inform)|don t (?:tell|say|warn|ask|inform)|instead of)\b""",
     re.VERBOSE,
 )
-
-
-def shown(text: str) -> str:
-    """Return a text as a message shows it: on one line, quoted, and cut."""
-    line = " ".join(text.split())
-    return repr(line if len(line) <= _MAX_SHOWN else f"{line[: _MAX_SHOWN - 1]}…")
 
 
 def is_prose(text: str) -> bool:

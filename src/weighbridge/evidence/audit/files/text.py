@@ -1,11 +1,11 @@
 """Every file that is no binary container: which kind of text it is, and what there is to say of it.
 
 A text is understood if its kind is known by its name and it is read to its end as that kind. Whatever else is text is
-said not to be understood: it may be code for something that nobody here knows.
+said not to be understood: it may be code for something that nobody here knows. Who reads a kind of text is imported
+when the first one turns up.
 """
 
-import tomllib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -14,11 +14,7 @@ from weighbridge.errors import CheckpointError
 from weighbridge.evidence.audit.files.code import inspect_code, inspect_git, inspect_requirements, language_of
 from weighbridge.evidence.audit.files.configuration import inspect_document as inspect_configuration
 from weighbridge.evidence.audit.files.configuration import inspect_text_value
-from weighbridge.evidence.audit.files.configuration_yaml import MAX_BYTES as MAX_YAML_BYTES
-from weighbridge.evidence.audit.files.configuration_yaml import read_yaml
-from weighbridge.evidence.audit.files.document import inspect_document
 from weighbridge.evidence.audit.files.hidden_text import hidden_characters
-from weighbridge.evidence.audit.files.licence_header import inspect_licence
 from weighbridge.evidence.audit.files.secret import secrets_in, secrets_in_text
 from weighbridge.evidence.audit.files.seen import Seen, suspect, unknown
 from weighbridge.evidence.audit.files.template_find import (
@@ -28,10 +24,6 @@ from weighbridge.evidence.audit.files.template_find import (
     named_templates,
 )
 from weighbridge.evidence.audit.files.template_kind import words
-from weighbridge.evidence.audit.files.tokenizer import inspect_added, inspect_tokenizer, inspect_vocabulary
-from weighbridge.evidence.audit.files.tokenizer_sentencepiece import MAX_BYTES as MAX_PIECES_BYTES
-from weighbridge.evidence.audit.files.tokenizer_sentencepiece import inspect_pieces
-from weighbridge.evidence.audit.files.tokenizer_words import inspect_words
 from weighbridge.evidence.audit.files.view import NO_FOLDER, FileView, FolderView
 from weighbridge.evidence.record import Severity
 
@@ -52,6 +44,10 @@ _NAMES = words(
     citation maintainers security .gitattributes .gitignore .gitkeep .dockerignore .hfignore prepared"""
 )
 _VOCABULARIES = words("vocab.json added_tokens.json")
+_TOKENIZERS = _VOCABULARIES | words("tokenizer.json tokenizer_config.json special_tokens_map.json")
+_READ = object()
+"""Stands for a document of which nothing is left to be looked at."""
+
 _TEMPLATE_FILES = ("chat_template.jinja", "chat_template.json", "processor_config.json", "tokenizer_config.json")
 _FORMULA = ("=cmd|", "+cmd|", "-cmd|", "@cmd|", '"=cmd|', "=hyperlink(", "=webservice(", '"=hyperlink(', "=dde(")
 
@@ -126,6 +122,9 @@ def _value(key: str, value: Any, kinds: Any) -> Iterator[Seen]:
             if problem is None:
                 yield from inspect_configuration("header.json", document)
     elif key == "tokenizer.ggml.tokens" and isinstance(value, list | tuple):
+        from weighbridge.evidence.audit.files.tokenizer import inspect_added
+        from weighbridge.evidence.audit.files.tokenizer_words import inspect_words
+
         # 3 is a control token, 4 one that was added (llama.cpp, enum llama_token_type).
         special = [
             str(token) for token, kind in zip(value, kinds, strict=False) if kind in (3, 4)
@@ -143,6 +142,8 @@ def _by_kind(name: str, path: PurePosixPath, text: str, folder: FolderView) -> I
     suffix, base = path.suffix.lower(), path.name.lower()
     language = language_of(name, text[:256].encode("utf-8", "replace"))
     if language and language != "a notebook" and suffix not in (".json", ".yml", ".yaml"):
+        from weighbridge.evidence.audit.files.licence_header import inspect_licence
+
         yield from inspect_code(name, text, language, folder)
         yield from hidden_characters(text, template=False)
         yield from inspect_licence(text)
@@ -156,7 +157,7 @@ def _by_kind(name: str, path: PurePosixPath, text: str, folder: FolderView) -> I
         (frozenset((".json", ".json5", ".webmanifest")), lambda: _json(path, text, folder)),
         (frozenset((".yaml", ".yml")), lambda: _yaml(path, text)),
         (frozenset((".toml",)), lambda: _toml(path, text)),
-        (_MARKDOWN, lambda: inspect_document(name, text, markup=False)),
+        (_MARKDOWN, lambda: _document(name, text, markup=False)),
         (_MARKUP, lambda: _markup(name, text)),
         (_SETTINGS, lambda: _settings(text)),
     )
@@ -185,7 +186,9 @@ def _text(view: FileView, limit: int) -> str | None:
 
 
 def _pieces(view: FileView) -> Iterator[Seen]:
-    data = view.all(MAX_PIECES_BYTES)
+    from weighbridge.evidence.audit.files.tokenizer_sentencepiece import MAX_BYTES, inspect_pieces
+
+    data = view.all(MAX_BYTES)
     if data is None:
         yield unknown("too-large", f"it is larger than vocabularies are ({view.size_bytes:,} bytes)")
         return
@@ -208,26 +211,37 @@ def _json(path: PurePosixPath, text: str, folder: FolderView) -> Iterator[Seen]:
         yield from inspect_text_value(text[: 1 << 20])
         return
     base = path.name
-    if base in _VOCABULARIES and isinstance(document, dict):
+    if base in _TOKENIZERS and isinstance(document, dict):
+        document = yield from _tokenizer(base, document)
+    if document is not _READ:
+        yield from inspect_configuration(str(path), document)
+        if base in _TEMPLATE_FILES:
+            yield from _beside(path, folder)
+
+
+def _tokenizer(base: str, document: dict[str, Any]) -> Generator[Seen, None, Any]:
+    """Look at what is particular to a tokenizer; return what is left to be looked at as configuration."""
+    from weighbridge.evidence.audit.files.tokenizer import inspect_added, inspect_tokenizer, inspect_vocabulary
+
+    if base in _VOCABULARIES:
         yield from inspect_vocabulary(document)
         if base == "added_tokens.json":
             yield from inspect_added(list(document), {}, "")
-        return
-    if base == "tokenizer.json" and isinstance(document, dict):
+        return _READ
+    if base == "tokenizer.json":
         yield from inspect_tokenizer(document)
-        document = {key: value for key, value in document.items() if key not in ("model", "added_tokens")}
-    elif base in ("tokenizer_config.json", "special_tokens_map.json") and isinstance(document, dict):
-        added = document.get("added_tokens_decoder")
-        if isinstance(added, dict):
-            yield from inspect_added(list(added.values()), {}, "/added_tokens_decoder")
-            document = {key: value for key, value in document.items() if key != "added_tokens_decoder"}
-    yield from inspect_configuration(str(path), document)
-    if base in _TEMPLATE_FILES:
-        yield from _beside(path, folder)
+        return {key: value for key, value in document.items() if key not in ("model", "added_tokens")}
+    added = document.get("added_tokens_decoder")
+    if not isinstance(added, dict):
+        return document
+    yield from inspect_added(list(added.values()), {}, "/added_tokens_decoder")
+    return {key: value for key, value in document.items() if key != "added_tokens_decoder"}
 
 
 def _yaml(path: PurePosixPath, text: str) -> Iterator[Seen]:
-    if len(text) > MAX_YAML_BYTES:
+    from weighbridge.evidence.audit.files.configuration_yaml import MAX_BYTES, read_yaml
+
+    if len(text) > MAX_BYTES:
         yield unknown("too-large", f"YAML of {len(text):,} characters was not looked into")
         return
     documents, seen = read_yaml(text)
@@ -237,6 +251,8 @@ def _yaml(path: PurePosixPath, text: str) -> Iterator[Seen]:
 
 
 def _toml(path: PurePosixPath, text: str) -> Iterator[Seen]:
+    import tomllib
+
     try:
         document = tomllib.loads(text)
     except (tomllib.TOMLDecodeError, RecursionError):
@@ -253,9 +269,15 @@ def _jinja(path: PurePosixPath, text: str, folder: FolderView) -> Iterator[Seen]
         yield from _beside(path, folder)
 
 
+def _document(name: str, text: str, *, markup: bool) -> Iterator[Seen]:
+    from weighbridge.evidence.audit.files.document import inspect_document
+
+    return inspect_document(name, text, markup=markup)
+
+
 def _markup(name: str, text: str) -> Iterator[Seen]:
     yield unknown("markup", "a browser opens it, and it can hold scripts", "", Severity.LOW)
-    yield from inspect_document(name, text, markup=True)
+    yield from _document(name, text, markup=True)
     if "<!ENTITY" in text or "[" in text.partition("<!DOCTYPE")[2][:200]:
         yield suspect("xml-entity", "it defines entities of its own, by which some readers open files or swell")
 
@@ -270,6 +292,8 @@ def _plain(base: str, suffix: str, text: str) -> Iterator[Seen]:
         yield suspect("formula", "a cell holds a formula that a spreadsheet may run")
     if base in ("vocab.txt", "merges.txt") or suffix in (".vocab", ".bpe", ".tiktoken", ".merges"):
         if base == "vocab.txt":
+            from weighbridge.evidence.audit.files.tokenizer_words import inspect_words
+
             yield from inspect_words(text.splitlines(), "")
         return
     # Data of any language holds joiners and odd characters; what is there to be read should not.

@@ -9,9 +9,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from weighbridge.evidence.audit.files.hidden_text import hidden_characters
-from weighbridge.evidence.audit.files.seen import Seen, hostile, suspect, unknown
+from weighbridge.evidence.audit.files.seen import Seen, hostile, shown, suspect, unknown
 from weighbridge.evidence.audit.files.template_kind import is_wordy, words
-from weighbridge.evidence.audit.files.template_wording import instructs, is_prose, sentences, shown
+from weighbridge.evidence.audit.files.template_wording import instructs, is_prose, sentences
 from weighbridge.evidence.audit.files.tokenizer_words import inspect_words, is_unseen
 from weighbridge.evidence.record import Severity
 

@@ -8,8 +8,7 @@ import re
 import unicodedata
 from collections.abc import Iterable, Iterator
 
-from weighbridge.evidence.audit.files.seen import Seen, suspect
-from weighbridge.evidence.audit.files.template_wording import shown
+from weighbridge.evidence.audit.files.seen import Seen, shown, suspect
 
 _MESSAGES = 5
 _MIN_CHARACTERS, _MAX_CHARACTERS = 8, 10_000

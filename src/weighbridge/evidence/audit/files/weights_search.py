@@ -12,9 +12,6 @@ from functools import cache
 from weighbridge.checkpoint.tensor import TensorEntry
 from weighbridge.evidence.audit.files import executable
 from weighbridge.evidence.audit.files.byte_search import NEEDLE_BYTES, ByteSearch
-from weighbridge.evidence.audit.files.pickle_global import Trust, trust
-from weighbridge.evidence.audit.files.pickle_machine import Event, interpret
-from weighbridge.evidence.audit.files.pickle_value import Global
 from weighbridge.evidence.audit.files.view import FileView
 
 MAX_HITS = 2000
@@ -117,6 +114,10 @@ def identify(view: FileView, hit: Hit) -> str | None:
 
 def _pickle_around(view: FileView, offset: int) -> bool:
     """Say whether the name at `offset` is one that a pickle imports which starts before it."""
+    from weighbridge.evidence.audit.files.pickle_global import Trust, trust
+    from weighbridge.evidence.audit.files.pickle_machine import Event, interpret
+    from weighbridge.evidence.audit.files.pickle_value import Global
+
     base = max(offset - _BEFORE, 0)
     before = view.read(base, offset - base + 1)
     starts = [

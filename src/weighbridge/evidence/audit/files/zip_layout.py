@@ -7,13 +7,13 @@ at the first byte: only where all agree does everybody see the same members.
 import struct
 from dataclasses import dataclass, field
 
+from weighbridge.evidence.audit.files.kind import ZIP_END
 from weighbridge.evidence.audit.files.view import FileView
 
 MAX_MEMBERS = 100_000
 MAX_DIRECTORY_BYTES = 48 << 20
 
 END = struct.Struct("<4s4H2LH")
-END_MAGIC = b"PK\x05\x06"
 LOCAL_MAGIC = b"PK\x03\x04"
 _END64_LOCATOR = struct.Struct("<4sLQL")
 _END64 = struct.Struct("<4sQ2H2L4Q")
@@ -112,7 +112,7 @@ def _end_record(view: FileView, layout: Layout) -> tuple[int, int, int, int]:
     length = min(view.size_bytes, _MOST_COMMENT + END.size + 4096)
     base = view.size_bytes - length
     tail = view.read(base, length)
-    at = tail.rfind(END_MAGIC)
+    at = tail.rfind(ZIP_END)
     if at < 0 or at + END.size > len(tail):
         raise NotZipError("there is no end record")
     _, disk, first, here, count, size, offset, comment = END.unpack_from(tail, at)
@@ -123,7 +123,7 @@ def _end_record(view: FileView, layout: Layout) -> tuple[int, int, int, int]:
         layout.problems.append(("zip-comment", "the comment is cut off", ""))
     if tail[at + END.size :]:
         layout.comments.append(("comment of the archive", tail[at + END.size :], ""))
-    if tail.find(END_MAGIC) != at and END_MAGIC in tail[at + END.size :]:
+    if tail.find(ZIP_END) != at and ZIP_END in tail[at + END.size :]:
         layout.problems.append(("zip-two-ends", "there are two end records", ""))
     position = base + at
     locator = view.read(position - _END64_LOCATOR.size, _END64_LOCATOR.size) if position >= 20 else b""
