@@ -10,14 +10,12 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parents[1] / "unit" / "adopt"))
 
 from check_worlds import NOW, World, our_use, outcome, reasons, report_of, subject_of
-from tiny import TinyModel, tiny_model
+from tiny import TinyModel
 
 from weighbridge.adopt.check.subject import SignatureCheck, Signing
 from weighbridge.evidence.record import Measurement
 from weighbridge.shell.check.measure import with_sample
 from weighbridge.shell.cli.output import TerminalProgress
-
-__all__ = ["tiny_model"]
 
 TEXTS = [
     {"id": "a", "text": "The weighbridge weighs every truck before it may leave the yard."},

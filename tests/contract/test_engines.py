@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tiny import CORPUS, TinyModel, tiny_model
+from tiny import CORPUS, TinyModel
 
 from weighbridge.errors import EngineError, InputError, MissingExtraError, WorkspaceError
 from weighbridge.evidence.evaluate.distribution import divergence, log_probabilities
@@ -28,8 +28,6 @@ from weighbridge.shell.engine.scoring import (
     weigh_resources,
 )
 from weighbridge.shell.engine.torch_engine import TorchEngine
-
-__all__ = ["tiny_model"]  # the fixture is used by its name
 
 DOCUMENTS = tuple(Document(id=f"d{index}", text=text) for index, text in enumerate(CORPUS))
 

@@ -6,13 +6,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 from benchmarks import _lineage_models as tiny
-from tiny import TinyModel, tiny_model
+from tiny import TinyModel
 
 from weighbridge.evidence.audit.lineage.change import Status, counted
 from weighbridge.evidence.audit.lineage.compare import Settings, compare
 from weighbridge.evidence.audit.lineage.result import Basis, Lineage, Verdict
-
-__all__ = ["tiny_model"]  # the fixture is used by its name
 
 LAYERS = 3
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tiny import TinyModel, tiny_model
+from tiny import TinyModel
 
 from weighbridge.checkpoint.write import SafetensorsWriter
 from weighbridge.evidence.audit.file_probes import LeakProbe, SoundnessProbe
@@ -18,8 +18,6 @@ from weighbridge.shell.cli.output import TerminalProgress
 from weighbridge.shell.probe.bench import LocalBench
 from weighbridge.shell.probe.task import TaskProbe
 from weighbridge.testing import FileProbeSuite, ProbeSuite
-
-__all__ = ["tiny_model"]
 
 
 def a_bench(folder: Path) -> Bench:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tiny import TinyModel, tiny_model
+from tiny import TinyModel
 
 from weighbridge.errors import EngineError, InputError
 from weighbridge.evidence.evaluate.bias.bbq import BbqProbe
@@ -20,7 +20,6 @@ from weighbridge.shell.engine.text_model import open_text_model
 from weighbridge.shell.probe.refusal import RefusalProbe
 from weighbridge.shell.probe.tamper import TamperProbe
 
-__all__ = ["tiny_model"]
 EXAMPLE = Path(__file__).resolve().parents[2] / "examples" / "smollm2"
 
 

@@ -11,13 +11,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tiny import TinyModel, tiny_model
+from tiny import TinyModel
 
 from weighbridge.adopt.serve import ChatServer, ServerSettings
 from weighbridge.errors import EngineError, InputError
 from weighbridge.shell.engine.server import LlamaServer
-
-__all__ = ["tiny_model"]  # the fixture is used by its name
 
 
 def settings(model: Path, **other: object) -> ServerSettings:

@@ -20,7 +20,7 @@ from typing import Any
 
 import pytest
 import yaml
-from tiny import TinyModel, tiny_model
+from tiny import TinyModel
 
 from weighbridge.errors import EngineError, InputError
 from weighbridge.evidence.evaluate.engine import ModelSource
@@ -38,7 +38,6 @@ from weighbridge.shell.probe.task_file import read_tasks
 pytest.importorskip("torch")
 pytest.importorskip("lm_eval")
 
-__all__ = ["tiny_model"]  # the fixture is used by its name
 
 WORDS = ("weighbridge", "truck", "yard", "model", "error", "language", "version", "bars", "internal", "tonnes")
 SEED = 1234
@@ -612,7 +611,15 @@ def test_an_interrupted_evaluation_leaves_no_process_behind(tiny_model: TinyMode
     )
     command = [sys.executable, "-c", script, str(tiny_model.gguf), "--task", "plain.jsonl", "--threads", "1"]
     environment = {**os.environ, "XDG_CACHE_HOME": str(tmp_path / "cache")}
-    child = subprocess.Popen(command, cwd=tmp_path, env=environment, stderr=subprocess.DEVNULL, text=True)
+    child = subprocess.Popen(
+        command,
+        cwd=tmp_path,
+        env=environment,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        # A suite that runs in the background has SIGINT ignored, and its children would have, too.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
     deadline = time.monotonic() + 60
     while not list(tmp_path.glob("cache/weighbridge/evaluated/answers-*")) and time.monotonic() < deadline:
         time.sleep(0.05)

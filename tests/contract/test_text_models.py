@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tiny import CORPUS, TinyModel, tiny_model
+from tiny import CORPUS, TinyModel
 
 from weighbridge.adopt.serve import ServerSettings
 from weighbridge.errors import EngineError, InputError
@@ -19,8 +19,6 @@ from weighbridge.shell.engine.endpoint import open_endpoint
 from weighbridge.shell.engine.server import LlamaServer
 from weighbridge.shell.engine.text_model import ChildTextModel, open_text_model
 from weighbridge.testing import TextModelSuite
-
-__all__ = ["tiny_model"]  # the fixture is used by its name
 
 PREAMBLE = f"{CORPUS[0]} {CORPUS[1]} {CORPUS[2]}\n"
 TEMPLATE = (

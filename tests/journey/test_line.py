@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import Released
+from example_release import Released
 
 pytestmark = pytest.mark.journey
 

@@ -1,10 +1,10 @@
 from datetime import UTC, datetime
 from urllib.parse import parse_qs, urlsplit
 
-import botocore.auth  # type: ignore[import-untyped]
+import botocore.auth
 import pytest
-from botocore.awsrequest import AWSRequest  # type: ignore[import-untyped]
-from botocore.credentials import Credentials  # type: ignore[import-untyped]
+from botocore.awsrequest import AWSRequest
+from botocore.credentials import Credentials
 
 from weighbridge.shell.hub.s3_sign import S3Credentials, canonical_request, request_signature, signed_url
 
