@@ -56,12 +56,14 @@ def may(connection: Connection, caller: Caller, repo: "Repository", access: Acce
     if access is Access.SEE:
         return
     if access is Access.READ:
+        if repo.visibility == "private" and access not in allowed:
+            raise _beyond_token(caller, access)
         _may_read(connection, caller, repo, member=bool(role) and access in allowed)
         return
     if caller.is_anonymous:
         raise unauthenticated()
     if access not in allowed:
-        raise forbidden(f"Your token {caller.token_name!r} does not allow this: it needs the right to {access.value}.")
+        raise _beyond_token(caller, access)
     if access is Access.DISCUSS:
         return
     if access not in _BY_ROLE.get(role, ()):
@@ -104,6 +106,10 @@ def may_create(caller: Caller, owner_id: int, owner_name: str) -> None:
         return
     if dict(caller.orgs).get(owner_id) not in ("contributor", "write", "admin"):
         raise forbidden(f"You don't have the rights to create a repository under the namespace {owner_name!r}.")
+
+
+def _beyond_token(caller: Caller, access: Access) -> Refusal:
+    return forbidden(f"Your token {caller.token_name!r} does not allow this: it needs the right to {access.value}.")
 
 
 def _by_token(caller: Caller, repo: "Repository") -> set[Access]:

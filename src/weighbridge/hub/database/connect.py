@@ -66,8 +66,12 @@ class Database:
 
 
 def locked(statement: Select[Any]) -> Select[Any]:
-    """Return the statement with its rows locked until the transaction ends; SQLite's write lock covers that already."""
-    return statement.with_for_update()
+    """Return the statement with its rows locked until the transaction ends; SQLite's write lock covers that already.
+
+    A locked row may still be named by a new row elsewhere: an upload that enters a file for a repository does not wait
+    for a commit to it, which would wait for that file's row (PostgreSQL's `FOR NO KEY UPDATE`).
+    """
+    return statement.with_for_update(key_share=True)
 
 
 def _checked(url: str) -> URL:

@@ -15,9 +15,10 @@ from aiohttp import web
 from sqlalchemy import text
 
 from weighbridge.errors import WeighbridgeError
+from weighbridge.hub.accounts.caller import Caller
 from weighbridge.hub.accounts.identify import caller_of, secret_of
 from weighbridge.hub.http.limit import RequestLimit
-from weighbridge.hub.http.observe import alive, metrics, observed
+from weighbridge.hub.http.observe import CALLER, alive, metrics, observed
 from weighbridge.hub.http.refusal import Refusal, bad_request, too_large
 from weighbridge.hub.http.route import Call, Reply, Route, Stream, StreamRoute
 from weighbridge.hub.server import HubServer
@@ -90,9 +91,11 @@ def _streaming(hub: HubServer, pool: ThreadPoolExecutor, route: StreamRoute) -> 
 
 def _call(hub: HubServer, request: web.Request, body: bytes, route: Route | StreamRoute) -> Call:
     secret = "" if route.own_authority else secret_of(request.headers.get("Authorization", ""))
-    with hub.database.read() as connection:
-        caller = caller_of(connection, secret, now_ms=hub.now_ms())
-    request["caller"] = caller.name
+    caller = Caller.anonymous
+    if secret:
+        with hub.database.read() as connection:
+            caller = caller_of(connection, secret, now_ms=hub.now_ms())
+    request[CALLER] = caller.name
     return Call(
         hub=hub,
         caller=caller,
@@ -156,7 +159,8 @@ def _kept(error: web.HTTPException) -> dict[str, str]:
 
 def refused(refusal: Refusal) -> web.Response:
     """Return the response that carries the refusal."""
-    message = " ".join(refusal.message.split())
+    # It may quote what the client sent: a control character would end the connection instead of the sentence.
+    message = "".join(letter if letter.isprintable() else "?" for letter in " ".join(refusal.message.split()))
     headers = {"X-Error-Message": message.encode("ascii", "replace").decode(), **refusal.headers}
     if refusal.code:
         headers["X-Error-Code"] = refusal.code

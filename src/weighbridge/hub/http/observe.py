@@ -24,6 +24,9 @@ SECONDS = Histogram("weighbridge_hub_request_seconds", "Time to answer.", ["rout
 SENT = Counter("weighbridge_hub_sent_bytes", "Bytes of response bodies.")
 RECEIVED = Counter("weighbridge_hub_received_bytes", "Bytes of request bodies.")
 
+CALLER = web.RequestKey("caller", str)
+"""Where a request keeps the name of whoever makes it, once that is known."""
+
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
@@ -36,7 +39,6 @@ def observed(
     async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
         began = time.perf_counter()
         request_id = secrets.token_hex(8)
-        request["id"] = request_id
         told: dict[str, str] = {}
         try:
             told = limit.take(request)
@@ -72,7 +74,7 @@ def _line(
     facts = {
         "id": request_id,
         "remote": request.remote,
-        "user": request.get("caller", ""),
+        "user": request.get(CALLER, ""),
         "method": request.method,
         "path": _path(request),
         "status": status,

@@ -24,18 +24,19 @@ async def blocks(request: web.Request, *, limit: int, block_bytes: int = BLOCK_B
     """
     if (request.content_length or 0) > limit:
         raise too_large(f"The body is larger than {limit:,} bytes.")
-    gathered = bytearray()
-    total = 0
+    gathered: list[bytes] = []
+    held = total = 0
     while part := await _part(request):
         total += len(part)
         if total > limit:
             raise too_large(f"The body is larger than {limit:,} bytes.")
-        gathered += part
-        if len(gathered) >= block_bytes:
-            yield bytes(gathered)
-            gathered.clear()
+        gathered.append(part)
+        held += len(part)
+        if held >= block_bytes:
+            yield b"".join(gathered)
+            gathered, held = [], 0
     if gathered:
-        yield bytes(gathered)
+        yield b"".join(gathered)
 
 
 async def pour(

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Row, select
+from sqlalchemy import Connection, Row, bindparam, select
 
 from weighbridge.hub.accounts.caller import Caller
 from weighbridge.hub.accounts.permission import Access, may
@@ -66,18 +66,25 @@ def find(
         Refusal: 404 (401 for nobody in particular) if there is none or the caller may not know of it; 403 if they may
             know of it and not do this, with the code `GatedRepo` where its gate is what stops them.
     """
-    statement = select(*COLUMNS).join(account, account.c.id == repository.c.owner_id)
-    if lock:
-        statement = statement.with_for_update(of=repository)
-    by_name = (repository.c.kind == kind) & (repository.c.name_key == full_name.lower())
-    row = connection.execute(statement.where(by_name)).one_or_none()
+    asked = {"kind": kind, "name_key": full_name.lower()}
+    row = connection.execute(_BY_NAME[lock], asked).one_or_none()
     if row is None:
-        moved = select(former_name.c.repository_id).where(
-            former_name.c.kind == kind, former_name.c.name_key == full_name.lower()
-        )
-        row = connection.execute(statement.where(repository.c.id == moved.scalar_subquery())).one_or_none()
+        row = connection.execute(_BY_FORMER_NAME[lock], asked).one_or_none()
     if row is None:
         raise repo_not_found(anonymous=caller.is_anonymous)
     found = of_row(row)
     may(connection, caller, found, access)
     return found
+
+
+# Made once: for a query as small as this, putting it together costs more than asking it.
+_FOUND = select(*COLUMNS).join(account, account.c.id == repository.c.owner_id)
+_NAMED = _FOUND.where(repository.c.kind == bindparam("kind"), repository.c.name_key == bindparam("name_key"))
+_FORMERLY = _FOUND.where(
+    repository.c.id
+    == select(former_name.c.repository_id)
+    .where(former_name.c.kind == bindparam("kind"), former_name.c.name_key == bindparam("name_key"))
+    .scalar_subquery()
+)
+_BY_NAME = {False: _NAMED, True: _NAMED.with_for_update(of=repository, key_share=True)}
+_BY_FORMER_NAME = {False: _FORMERLY, True: _FORMERLY.with_for_update(of=repository, key_share=True)}

@@ -1,0 +1,143 @@
+"""POST /api/{kind}/{owner}/{name}/commit/{revision}: a commit as clients of the Hugging Face API send it."""
+
+from functools import partial
+
+from aiohttp import web
+from sqlalchemy import Connection
+
+from weighbridge.hub.accounts.permission import Access, may
+from weighbridge.hub.community.pull_requests import PULL_REQUESTS, may_push, note_commit, open_pull_request, ref_of
+from weighbridge.hub.git.history import Commit
+from weighbridge.hub.git.paths import RefNameError, check_ref
+from weighbridge.hub.http.refusal import bad_request, revision_not_found
+from weighbridge.hub.http.route import Call, Stream, StreamRoute
+from weighbridge.hub.http.stream import document, pour
+from weighbridge.hub.repositories.author import author_of
+from weighbridge.hub.repositories.commit import hold_head, make_commit
+from weighbridge.hub.repositories.commit_changes import changes_of
+from weighbridge.hub.repositories.commit_request import CommitReader, CommitRequest
+from weighbridge.hub.repositories.find import KINDS, Repository, find
+from weighbridge.hub.repositories.kind_routes import name_in
+from weighbridge.hub.repositories.name import page_url
+from weighbridge.hub.repositories.refs import lookup, resolve
+
+
+async def commit(request: web.Request, stream: Stream, kind: str) -> web.Response:
+    """Read the body line by line and make the commit."""
+    call, settings = stream.call, stream.call.hub.settings
+    await stream.work(_check, call, kind)
+    with CommitReader(max_body_bytes=settings.max_commit_bytes, max_file_bytes=settings.max_regular_bytes) as body:
+        await pour(request, stream, body.feed, limit=settings.max_commit_bytes)
+        return document(await stream.work(_commit, call, kind, body))
+
+
+def commit_ref(revision: str) -> str:
+    """Return the full name of the ref that a commit to `revision` moves.
+
+    Raises:
+        Refusal: 400 for what cannot be moved by a commit, 404 for what is no name of a ref.
+    """
+    name = revision if revision.startswith("refs/") else f"refs/heads/{revision}"
+    try:
+        check_ref(name)
+    except RefNameError as error:
+        raise revision_not_found(revision) from error
+    if not name.startswith(("refs/heads/", PULL_REQUESTS)):
+        raise bad_request("A commit goes to a branch or a pull request.")
+    return name
+
+
+def _check(call: Call, kind: str) -> None:
+    """Refuse what is refused for any body, before it is read."""
+    with call.hub.database.read() as connection:
+        repo, ref_name = _repository(connection, call, kind, lock=False)
+        if lookup(connection, repo.id, ref_name) is None and repo.head is not None:
+            raise revision_not_found(call.parts["revision"])
+
+
+def _repository(connection: Connection, call: Call, kind: str, *, lock: bool) -> tuple[Repository, str]:
+    repo = find(connection, call.caller, kind, name_in(call), Access.SEE, lock=lock)
+    ref_name = commit_ref(call.parts["revision"])
+    if _opens_pull_request(call):
+        may(connection, call.caller, repo, Access.DISCUSS)
+        may(connection, call.caller, repo, Access.READ)
+    else:
+        may_push(connection, call.caller, repo, ref_name)
+    return repo, ref_name
+
+
+def _commit(call: Call, kind: str, body: CommitReader) -> dict[str, object]:
+    wanted = body.finish()
+    if not wanted.title.strip():
+        raise bad_request("The summary of a commit is not empty.")
+    with call.hub.database.write() as connection:
+        repo, ref_name = _repository(connection, call, kind, lock=True)
+        number = _pull_request(connection, call, repo, ref_name, wanted) if _opens_pull_request(call) else None
+        if number is not None:
+            ref_name = ref_of(number)
+        made = _apply(connection, call, repo, ref_name, body, wanted)
+    return _answer(call, repo, made, number)
+
+
+def _apply(
+    connection: Connection, call: Call, repo: Repository, ref_name: str, body: CommitReader, wanted: CommitRequest
+) -> Commit:
+    # Checked before anything is written: whoever is late learns it without his files being stored.
+    base = hold_head(connection, repo, ref_name, parent=wanted.parent)
+    changes = changes_of(connection, repo, body, wanted.operations, base=base, now_ms=call.hub.now_ms())
+    made = make_commit(
+        connection,
+        call.hub,
+        repo,
+        ref_name,
+        changes,
+        author=author_of(call.caller),
+        title=wanted.title,
+        message=wanted.description,
+        parent=wanted.parent,
+    )
+    if made.oid != base:
+        note_commit(connection, repo, call.caller, ref_name, made, now_ms=call.hub.now_ms())
+    return made
+
+
+def _pull_request(connection: Connection, call: Call, repo: Repository, target: str, wanted: CommitRequest) -> int:
+    base = resolve(connection, repo, wanted.parent) if wanted.parent else hold_head(connection, repo, target)
+    if base is None:
+        raise bad_request("A repository without a commit takes no pull requests: commit to it first.")
+    return open_pull_request(
+        connection,
+        repo,
+        call.caller,
+        title=wanted.title,
+        description=wanted.description,
+        base=base,
+        target=target,
+        now_ms=call.hub.now_ms(),
+    )
+
+
+def _opens_pull_request(call: Call) -> bool:
+    return call.query.get("create_pr", "") in ("1", "true")
+
+
+def _answer(call: Call, repo: Repository, made: Commit, number: int | None) -> dict[str, object]:
+    address = page_url(call.base_url, repo.kind, repo.full_name)
+    answer: dict[str, object] = {
+        "success": True,
+        "commitUrl": f"{address}/commit/{made.oid}",
+        "commitOid": made.oid,
+        "hookOutput": "",
+    }
+    if number is not None:
+        answer["pullRequestUrl"] = f"{address}/discussions/{number}"
+    return answer
+
+
+ROUTES = tuple(
+    StreamRoute(
+        method="POST", path=f"/api/{plural}/{{owner}}/{{name}}/commit/{{revision}}", answer=partial(commit, kind=kind)
+    )
+    for plural, kind in KINDS.items()
+    if kind != "bucket"
+)
