@@ -36,7 +36,7 @@ NAME = "operator/large"
 _HASH = """
 import sys, hf_xet
 from huggingface_hub.lfs import UploadInfo
-UploadInfo.from_path(sys.argv[1])
+assert UploadInfo.from_path(sys.argv[1]).sha256
 hf_xet.hash_files([sys.argv[1]])
 """
 _UPLOAD = """

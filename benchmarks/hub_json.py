@@ -15,6 +15,7 @@ import signal
 import subprocess
 import sys
 import time
+import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -63,7 +64,7 @@ def load(folder: Path, database: str, repositories: int) -> None:
     from weighbridge.hub.accounts.caller import Caller
     from weighbridge.hub.accounts.register import add_account, any_user
     from weighbridge.hub.database.schema import repository
-    from weighbridge.hub.repositories import facts, lifecycle
+    from weighbridge.hub.repositories import facts, lifecycle, weights
     from weighbridge.shell.hub.wiring import open_hub
 
     hub = open_hub(folder, database=database)
@@ -81,6 +82,7 @@ def load(folder: Path, database: str, repositories: int) -> None:
                     connection, owner, wish, base_url="", now_ms=hub.now_ms() + number, files=_files(number)
                 )
                 facts.refresh(connection, hub, made)
+        weights.measure_waiting(hub)
         sys.stderr.write(f"\r{first + _BATCH:,} of {repositories:,} repositories")
     sys.stderr.write("\n")
     hub.database.close()
@@ -117,7 +119,9 @@ def served(
                 raise SystemExit("the hub did not start")
             lines += line
         address = json.loads(lines)["address"]
-        time.sleep(2)  # its processes import what they need
+        for _ in range(100):  # its processes import what they need
+            urllib.request.urlopen(f"{address}/health/ready", timeout=120).close()
+            time.sleep(0.05)
         yield address, process.pid
     finally:
         process.send_signal(signal.SIGTERM)

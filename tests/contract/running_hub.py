@@ -76,7 +76,7 @@ def running_hub(
     ports: list[int] = []
 
     async def _start() -> web.AppRunner:
-        runner = web.AppRunner(build_app(hub, ROUTES), access_log=None)
+        runner = web.AppRunner(build_app(hub, ROUTES), access_log=None, lingering_time=1)
         await runner.setup()
         site = web.TCPSite(runner, "127.0.0.1", 0)
         await site.start()

@@ -15,6 +15,7 @@
 A kill at any moment leaves the old state or the new one. Readers take no lock.
 """
 
+import errno
 import json
 import os
 import re
@@ -25,7 +26,6 @@ from types import MappingProxyType
 from typing import TypeVar
 
 from weighbridge.checkpoint.manifest import Manifest
-from weighbridge.dossier.status import State
 from weighbridge.errors import HubError
 from weighbridge.hub.blob import (
     BlobFolder,
@@ -43,11 +43,11 @@ from weighbridge.hub.catalogue import (
     check_staged,
     find,
     read_catalogue,
-    write_catalogue,
 )
 from weighbridge.hub.damage import Hashes, damage
 from weighbridge.hub.lock import held_lock
-from weighbridge.hub.standing import check_known, check_not_recalled, check_offered, state_of
+from weighbridge.hub.port import Further
+from weighbridge.hub.standing import check_known, check_not_recalled, check_offered, entry_of
 from weighbridge.hub.state import (
     CATALOGUE,
     FRESH_COPY,
@@ -55,18 +55,15 @@ from weighbridge.hub.state import (
     MODELS,
     PAGE,
     attestation_path,
-    check_further,
     check_state,
     read_bounded,
     read_state,
+    state_files,
     state_id,
     write_state,
 )
 
 __all__ = ["Further", "LocalHub", "PublishedVersion", "StagedVersion"]
-
-Further = Callable[[Mapping[str, PublishedVersion], Mapping[str, bytes]], Mapping[str, bytes]]
-"""Makes the further files of a new state from its catalogue and from those of the state before it."""
 
 _STATE_ID = re.compile(r"[0-9a-f]{32}\Z")
 _READ_ATTEMPTS = 8
@@ -81,6 +78,16 @@ class LocalHub:
         self.lock_wait_seconds = lock_wait_seconds
         self._incoming = root / ".incoming"
         self._blobs = BlobFolder(root / "blobs" / "sha256", self._incoming)
+
+    @property
+    def place(self) -> str:
+        """The folder, as people name it."""
+        return str(self.root)
+
+    @property
+    def statements(self) -> str:
+        """The folder below which what is signed lies: the hub's own."""
+        return str(self.root)
 
     # What readers use
 
@@ -125,6 +132,19 @@ class LocalHub:
             )
         return folder.resolve()
 
+    def manifest(self, name: str) -> Manifest:
+        """Return what a published version holds: every file, `model.sig` among them.
+
+        Raises:
+            HubError: if there is no such version, or its manifest is damaged.
+        """
+        with hub_errors(self.root):
+            return self._manifest(find(self.catalogue(), name, place=str(self.root)).digest)
+
+    def link_to(self, name: str) -> str:
+        """Return where the version `owner/name` lies."""
+        return str(self.root / MODELS / name)
+
     def verify(self) -> tuple[str, ...]:
         """Read again every byte that the current state needs; return what is wrong, one line each."""
         problems: list[str] = []
@@ -139,6 +159,16 @@ class LocalHub:
         return tuple(problems)
 
     # What publishers use
+
+    def check_writable(self) -> None:
+        """Return if the hub's folder, where it is there, may be written to.
+
+        Raises:
+            HubError: if not.
+        """
+        if self.root.is_dir() and not os.access(self.root, os.W_OK):
+            with hub_errors(self.root):
+                raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(self.root))
 
     def publish(
         self,
@@ -176,7 +206,7 @@ class LocalHub:
             attested = {}
             for staged in versions:
                 self._store(staged, move=move)
-                catalogue[staged.name] = _entry(staged, before.get(staged.name))
+                catalogue[staged.name] = entry_of(staged, before.get(staged.name))
                 attested[attestation_path(staged.name)] = staged.attestation
             return self._commit(catalogue, page, further, files, attested)
 
@@ -286,13 +316,7 @@ class LocalHub:
         ordered = MappingProxyType(dict(sorted(catalogue.items())))
         for version in ordered.values():
             self._check_there(version)
-        attestations = {**before, **(attested or {})}
-        made = before if further is None else further(ordered, before)
-        said = {path: attestations.get(path, b"") for path in map(attestation_path, ordered)}
-        kept = {path: data for path, data in made.items() if not path.startswith("attestations/")}
-        kept |= {path: data for path, data in said.items() if data}
-        check_further(kept)
-        files = {CATALOGUE: write_catalogue(ordered), PAGE: page(ordered).encode(), **kept}
+        files, kept = state_files(ordered, before, attested or {}, page=page, further=further)
         state, current = state_id(files), self._current_id()
         for name in (MODELS, PAGE, *FURTHER_FOLDERS):
             wanted = name in (MODELS, PAGE) or any(path.startswith(f"{name}/") for path in kept)
@@ -408,10 +432,3 @@ class LocalHub:
             place=str(self.root / "current" / name),
             hint="Publish again into a new hub folder.",
         )
-
-
-def _entry(staged: StagedVersion, before: PublishedVersion | None) -> PublishedVersion:
-    """Return the catalogue's entry; bytes that were superseded stay so when they are published again."""
-    if before is not None and before.digest == staged.manifest.digest and state_of(before) != State.ACTIVE:
-        return before
-    return PublishedVersion(name=staged.name, digest=staged.manifest.digest, stage=staged.stage, record=staged.record)

@@ -9,7 +9,8 @@ from weighbridge.errors import RefusedError
 from weighbridge.gate.decide import decide
 from weighbridge.gate.policy import Policy
 from weighbridge.gate.verdict import Verdict
-from weighbridge.hub.folder import Further, LocalHub, PublishedVersion, StagedVersion
+from weighbridge.hub.catalogue import PublishedVersion, StagedVersion
+from weighbridge.hub.port import Further, Hub
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,7 +22,7 @@ class Candidate:
 
 
 def publish(
-    hub: LocalHub,
+    hub: Hub,
     candidates: Sequence[Candidate],
     policy: Policy,
     *,
@@ -29,7 +30,7 @@ def publish(
     page: Callable[[Mapping[str, PublishedVersion]], str],
     further: Further | None = None,
 ) -> str:
-    """Publish all of `candidates`; return the id of the hub's state. Arguments as those of `LocalHub.publish`.
+    """Publish all of `candidates`; return the id of the hub's state. Arguments as those of `Hub.publish`.
 
     The releaser's verdict is advice: the hub decides again on the evidence, and checks that it is about the bytes
     that are to be published.
@@ -39,15 +40,24 @@ def publish(
         HubError: if the hub cannot be written to.
     """
     for candidate in candidates:
-        verdict = decide(candidate.evidence, policy, now=now)
-        if not verdict.passed:
-            raise _refusal(candidate.staged.name, verdict)
-        if not _covers(candidate):
-            raise RefusedError(
-                f"the evidence about {candidate.staged.name} is about other bytes than those to be published",
-                hint="Weigh these bytes again.",
-            )
+        admit(candidate, policy, now=now)
     return hub.publish([candidate.staged for candidate in candidates], page=page, further=further)
+
+
+def admit(candidate: Candidate, policy: Policy, *, now: datetime) -> None:
+    """Return if a policy lets a version in, by evidence that is about its bytes.
+
+    Raises:
+        RefusedError: if not.
+    """
+    verdict = decide(candidate.evidence, policy, now=now)
+    if not verdict.passed:
+        raise _refusal(candidate.staged.name, verdict)
+    if not _covers(candidate):
+        raise RefusedError(
+            f"the evidence about {candidate.staged.name} is about other bytes than those to be published",
+            hint="Weigh these bytes again.",
+        )
 
 
 def _refusal(name: str, verdict: Verdict) -> RefusedError:

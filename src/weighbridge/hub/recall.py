@@ -13,7 +13,7 @@ from weighbridge.dossier.status import State, Status, StatusError, is_plain_text
 from weighbridge.errors import InputError, RefusedError
 from weighbridge.gate.stage import GUARDED, Needs, Stage, requirement
 from weighbridge.hub.catalogue import PublishedVersion, find
-from weighbridge.hub.folder import Further, LocalHub
+from weighbridge.hub.port import Further, Hub
 from weighbridge.hub.standing import STATUS_KEY, said_of, signed_statuses, stage_of, state_of
 
 Advisories = Callable[[Mapping[str, PublishedVersion], Mapping[str, bytes]], Mapping[str, bytes]]
@@ -45,7 +45,7 @@ class Notice:
 
 
 def recall(
-    hub: LocalHub, name: str, notice: Notice, *, now: datetime, further: Further | None = None
+    hub: Hub, name: str, notice: Notice, *, now: datetime, further: Further | None = None
 ) -> tuple[Status, bool]:
     """Say of a published version that it is superseded or recalled, in one step.
 
@@ -64,7 +64,7 @@ def recall(
         InputError: if there is no such version or successor, or the reason is no plain text or too long.
         HubError: if the hub cannot be written to; what was said before stays.
     """
-    place = str(hub.root)
+    place = hub.place
     found: list[tuple[Status, bool]] = []
 
     def change(catalogue: Mapping[str, PublishedVersion]) -> Mapping[str, PublishedVersion]:

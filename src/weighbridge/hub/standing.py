@@ -41,6 +41,13 @@ def stage_of(version: PublishedVersion) -> Stage:
         ) from error
 
 
+def entry_of(staged: StagedVersion, before: PublishedVersion | None) -> PublishedVersion:
+    """Return the catalogue's entry; bytes that were superseded stay so when they are published again."""
+    if before is not None and before.digest == staged.manifest.digest and state_of(before) != State.ACTIVE:
+        return before
+    return PublishedVersion(name=staged.name, digest=staged.manifest.digest, stage=staged.stage, record=staged.record)
+
+
 def said_of(version: PublishedVersion) -> Status | None:
     """Return what the publisher said about a published version; None if nothing was said.
 

@@ -8,14 +8,15 @@ A state holds `catalogue.json`, `index.html` and `models/`, and beside them what
 import hashlib
 import os
 import stat
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from weighbridge.checkpoint.manifest import relative_path
 from weighbridge.dossier.publisher import PUBLISHER_NAME
 from weighbridge.errors import HubError, UnsafePathError
 from weighbridge.hub.blob import sync_folder, write_synced
-from weighbridge.hub.catalogue import PublishedVersion
+from weighbridge.hub.catalogue import PublishedVersion, write_catalogue
+from weighbridge.hub.port import Further
 
 CATALOGUE, PAGE, MODELS = "catalogue.json", "index.html", "models"
 FURTHER_FOLDERS = ("advisories", "attestations", "metadata", "status")
@@ -28,6 +29,35 @@ FRESH_COPY = "Bring the hub folder back from a copy that nobody altered, or publ
 def attestation_path(name: str) -> str:
     """Return where a state keeps what the publisher of `owner/name` attests about the version that has this name."""
     return f"attestations/{name}/{PUBLISHER_NAME}"
+
+
+def state_files(
+    catalogue: Mapping[str, PublishedVersion],
+    before: Mapping[str, bytes],
+    attested: Mapping[str, bytes],
+    *,
+    page: Callable[[Mapping[str, PublishedVersion]], str],
+    further: Further | None,
+) -> tuple[dict[str, bytes], dict[str, bytes]]:
+    """Return every file of a new state but the models, and those of them that are further files.
+
+    Args:
+        catalogue: what is published, by name in order.
+        before: the further files of the state before.
+        attested: what publishers attest about the versions that are new, by path.
+        page: makes `index.html`.
+        further: makes the further files; without it they stay.
+
+    Raises:
+        HubError: if a further file does not belong where its name puts it.
+    """
+    attestations = {**before, **attested}
+    made = before if further is None else further(catalogue, before)
+    said = {path: attestations.get(path, b"") for path in map(attestation_path, catalogue)}
+    kept = {path: data for path, data in made.items() if not path.startswith("attestations/")}
+    kept |= {path: data for path, data in said.items() if data}
+    check_further(kept)
+    return {CATALOGUE: write_catalogue(catalogue), PAGE: page(catalogue).encode(), **kept}, kept
 
 
 def state_id(files: Mapping[str, bytes]) -> str:

@@ -5,7 +5,7 @@ import binascii
 import hashlib
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, select
+from sqlalchemy import Connection, Row, Select, bindparam, select
 
 from weighbridge.hub.accounts.caller import Caller, Scope
 from weighbridge.hub.database.schema import account, membership, token
@@ -41,8 +41,9 @@ def caller_of(connection: Connection, secret: str, *, now_ms: int) -> Caller:
     """
     if not secret:
         return Caller.anonymous
-    digest = hashlib.sha256(secret.encode()).hexdigest()
-    return _identified(connection, token.c.secret_sha256 == digest, now_ms)
+    # A header may hold bytes that are no UTF-8; they belong to no token.
+    digest = hashlib.sha256(secret.encode("utf-8", "surrogateescape")).hexdigest()
+    return _identified(connection, _BY_SECRET, digest, now_ms)
 
 
 def caller_of_token(connection: Connection, token_id: int, *, now_ms: int) -> Caller:
@@ -51,20 +52,25 @@ def caller_of_token(connection: Connection, token_id: int, *, now_ms: int) -> Ca
     Raises:
         Refusal: 401 as `caller_of`.
     """
-    return _identified(connection, token.c.id == token_id, now_ms)
+    return _identified(connection, _BY_ID, token_id, now_ms)
 
 
-def _identified(connection: Connection, which: ColumnElement[bool], now_ms: int) -> Caller:
-    row = connection.execute(
-        select(token, account.c.name.label("user_name"), account.c.is_admin, account.c.disabled_ms)
-        .join(account, account.c.id == token.c.user_id)
-        .where(which)
-    ).one_or_none()
+# Made once: for queries as small as these, putting them together costs more than asking them.
+_HELD = select(token, account.c.name.label("user_name"), account.c.is_admin, account.c.disabled_ms).join(
+    account, account.c.id == token.c.user_id
+)
+_BY_SECRET = _HELD.where(token.c.secret_sha256 == bindparam("which"))
+_BY_ID = _HELD.where(token.c.id == bindparam("which"))
+_ROLES = select(membership.c.org_id, membership.c.role).where(membership.c.user_id == bindparam("user_id"))
+
+
+def _identified(connection: Connection, statement: Select[Any], which: str | int, now_ms: int) -> Caller:
+    row = connection.execute(statement, {"which": which}).one_or_none()
     if row is None or row.revoked_ms is not None or row.disabled_ms is not None:
         raise unauthenticated()
     if row.expires_ms is not None and row.expires_ms <= now_ms:
         raise unauthenticated("Your access token has expired.")
-    orgs = connection.execute(select(membership.c.org_id, membership.c.role).where(membership.c.user_id == row.user_id))
+    orgs = connection.execute(_ROLES, {"user_id": row.user_id})
     return _caller(row, tuple((org, role) for org, role in orgs))
 
 

@@ -27,8 +27,8 @@ SECRET_LETTERS = 37
 _NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9]|[-_.](?=[A-Za-z0-9])){0,95}")
 _ALPHABET = string.ascii_letters + string.digits
 _RESERVED = re.compile(
-    "api|admin|buckets|cas|datasets|docs|files|health|hub|join|login|logout|main|metrics|models|new|none|organizations"
-    "|resolve|settings|spaces|static|status|tree"
+    "api|admin|buckets|cas|datasets|docs|files|health|hub|join|kernels|login|logout|main|me|metrics|models|new|none|oauth|organizations"
+    "|papers|resolve|settings|spaces|static|status|tree|uploads"
 )
 
 

@@ -139,12 +139,14 @@ class _Collection:
         if not self._delete_objects(repository_id, marked, marked.dead_commits):
             return
         for rows in pages(self._hub, repository_id):
-            dead = []
+            dead: list[str] = []
+            named: list[str] = []
             for row, is_reached in zip(rows, marked.reached(rows), strict=True):
                 if not is_reached and row.created_ms < self._before_ms:
                     dead.append(row.oid)
                 elif row.lfs_sha256 is not None:
-                    kept.add(bytes.fromhex(row.lfs_sha256))
+                    named.append(row.lfs_sha256)
+            kept.add(bytes.fromhex("".join(named)))
             if not self._delete_objects(repository_id, marked, dead):
                 return
         self._release(repository_id, marked, kept)

@@ -15,7 +15,7 @@ from urllib.parse import urlencode
 from sqlalchemy import Connection, insert
 
 from weighbridge.hub.accounts.permission import Access
-from weighbridge.hub.content.content import owned_among
+from weighbridge.hub.content.content import own_all, owned_among
 from weighbridge.hub.database.schema import upload
 from weighbridge.hub.http.refusal import Refusal, bad_request, forbidden, too_large
 from weighbridge.hub.http.route import Call
@@ -133,6 +133,9 @@ def batch(connection: Connection, call: Call, repo: Repository, document: Mappin
     in_parts = operation == "upload" and isinstance(transfers, list) and "multipart" in transfers
     named = [found for item in objects if (found := _named(item)) is not None]
     held = owned_among(connection, repo.id, (sha256 for sha256, _ in named))
+    if operation == "upload":
+        # Who is told that a file is there already has the whole grace time to commit it.
+        own_all(connection, repo.id, held, now_ms=call.hub.now_ms())
     answers = [_answer(connection, call, repo, item, held, operation, len(objects), in_parts) for item in objects]
     multipart = any("chunk_size" in answer.get("actions", {}).get("upload", {}).get("header", {}) for answer in answers)
     return {"transfer": "multipart" if multipart else "basic", "objects": answers, "hash_algo": "sha256"}

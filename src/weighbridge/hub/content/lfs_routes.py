@@ -36,6 +36,8 @@ def batch(call: Call, *, kind: str) -> Reply:
         with scope() as connection:
             repo = find(connection, call.caller, kind, _name(call), Access.SEE)
             may(connection, call.caller, repo, lfs.access_of(wanted))
+            # The answer says which files are there already.
+            may(connection, call.caller, repo, Access.READ)
             return Reply(body=lfs.batch(connection, call, repo, wanted), headers=_JSON)
     except Refusal as refusal:
         raise asking_git(refusal) from None
@@ -48,6 +50,7 @@ def verify(call: Call, *, kind: str) -> Reply:
         sha256, size = stated.get("oid"), stated.get("size")
         with call.hub.database.read() as connection:
             repo = find(connection, call.caller, kind, _name(call), Access.DISCUSS)
+            may(connection, call.caller, repo, Access.READ)
             found = owned(connection, repo.id, sha256) if isinstance(sha256, str) else None
         if found is None:
             raise Refusal(404, "This repository has no such file.")

@@ -7,10 +7,11 @@ done for the same file before.
 
 import asyncio
 import hashlib
+import tempfile
 from collections.abc import Callable, Collection, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import cache
-from typing import Any, Final
+from typing import IO, Any, Final
 
 import orjson
 from aiohttp import web
@@ -42,6 +43,7 @@ _PIECE_BYTES: Final = 2 * 1024 * 1024
 _INDEX_BYTES: Final = 32 * 1024 * 1024
 _MAX_REPOSITORIES: Final = 200
 _FRAME_SECONDS: Final = 1.0
+_MEMORY_BYTES: Final = 256 * 1024
 
 _STALE: Final = " (If the client remembers an upload that is gone, delete its folder HF_XET_CACHE and upload again.)"
 
@@ -56,14 +58,16 @@ class ShardDesk:
 
     async def version_1(self, request: web.Request, stream: Stream) -> web.StreamResponse:
         """Answer once all is entered."""
+        bearer, spool = await self._received(request, stream)
         async with self._room:
-            job, _ = await self._begun(request, stream)
+            job, _ = self._begun(stream.call, bearer, spool)
             return document({"result": int(await job)})
 
     async def version_2(self, request: web.Request, stream: Stream) -> web.StreamResponse:
         """Answer at once with a line of JSON every second, and say in the last one how it went."""
+        bearer, spool = await self._received(request, stream)
         async with self._room:
-            job, done = await self._begun(request, stream)
+            job, done = self._begun(stream.call, bearer, spool)
             # What is wrong is said in the stream: of an error status, the client shows the number alone.
             response = web.StreamResponse(headers={"Content-Type": "application/x-ndjson"})
             response.enable_chunked_encoding()
@@ -74,18 +78,25 @@ class ShardDesk:
             await response.write_eof()
             return response
 
-    async def _begun(self, request: web.Request, stream: Stream) -> tuple[asyncio.Future[bool], list[int]]:
-        call = stream.call
-        bearer = await stream.work(_admitted, call)
-        body = bytearray()
-        await pour(request, stream, body.extend, limit=MAX_SHARD_BYTES)
+    async def _received(self, request: web.Request, stream: Stream) -> tuple[Bearer, IO[bytes]]:
+        """Receive the body on a disk: a client that sends slowly takes nobody's room."""
+        bearer = await stream.work(_admitted, stream.call)
+        spool: IO[bytes] = tempfile.SpooledTemporaryFile(max_size=_MEMORY_BYTES)  # noqa: SIM115 - `_begun` closes it
+        try:
+            await pour(request, stream, spool.write, limit=MAX_SHARD_BYTES)
+        except BaseException:
+            spool.close()
+            raise
+        return bearer, spool
+
+    def _begun(self, call: Call, bearer: Bearer, spool: IO[bytes]) -> tuple[asyncio.Future[bool], list[int]]:
         done = [0, 0]
 
         def tell(verified: int, total: int) -> None:
             done[:] = verified, total
 
         loop = asyncio.get_running_loop()
-        return loop.run_in_executor(_shard_pool(), _accepted, call, bearer, bytes(body), tell), done
+        return loop.run_in_executor(_shard_pool(), _accepted, call, bearer, spool, tell), done
 
 
 async def _line(response: web.StreamResponse, value: dict[str, Any]) -> None:
@@ -119,7 +130,10 @@ def _hash_pool() -> ThreadPoolExecutor:
     return ThreadPoolExecutor(_HASHED_AT_ONCE, thread_name_prefix="hub-sha256")
 
 
-def _accepted(call: Call, bearer: Bearer, body: bytes, tell: Tell) -> bool:
+def _accepted(call: Call, bearer: Bearer, spool: IO[bytes], tell: Tell) -> bool:
+    with spool:
+        spool.seek(0)
+        body = spool.read()
     try:
         return accept(call.hub, bearer, body, tell=tell)
     except (XetError, MissingContentError) as error:

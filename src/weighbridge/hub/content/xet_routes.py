@@ -11,6 +11,7 @@ from weakref import WeakKeyDictionary
 
 from aiohttp import web
 
+from weighbridge.hub.accounts.permission import Access, may
 from weighbridge.hub.content import dedup, grants, reconstruction
 from weighbridge.hub.content.shards import ShardDesk
 from weighbridge.hub.content.xet_epoch import MARK, mark_of
@@ -34,6 +35,7 @@ def token(call: Call) -> Reply:
     with hub.database.read() as connection:
         name = f"{call.parts['namespace']}/{call.parts['name']}"
         repo = find(connection, call.caller, KINDS[call.parts["kind"]], name, scope.access)
+        may(connection, call.caller, repo, Access.READ)
         commit = ""
         if repo.kind != "bucket":
             try:
@@ -141,8 +143,10 @@ def _opened(call: Call) -> tuple[str, int, int]:
         raise forbidden("This address is not signed.")
     if expires * 1000 <= call.hub.now_ms():
         raise forbidden("This address has expired.")
-    if call.headers.get("Range", "") != f"bytes={start}-{last}":
-        raise forbidden("This address opens one range of bytes, which the request must name.")
+    # Whoever sends the bytes must have no choice: a condition that fails would open the whole xorb.
+    asked = [value for name, value in call.headers.items() if name.lower() == "range"]
+    if asked != [f"bytes={start}-{last}"] or "If-Range" in call.headers:
+        raise forbidden("This address opens one range of bytes, which the request must name, without a condition.")
     return key, start, last + 1
 
 

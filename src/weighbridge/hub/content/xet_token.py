@@ -125,6 +125,9 @@ def admit(connection: Connection, call: Call, *, upload: bool) -> Bearer:
     if repo is None:
         raise repo_not_found(anonymous=caller.is_anonymous)
     may(connection, caller, repo, token.scope.access if upload else Access.READ)
+    if token.scope is XetScope.PROPOSE:
+        # What is proposed may refer to what is there, and so says what that is.
+        may(connection, caller, repo, Access.READ)
     return Bearer(token=token, caller=caller, repo=repo)
 
 

@@ -6,6 +6,7 @@ import threading
 from collections.abc import Iterator
 from types import TracebackType
 from typing import Any, Final, Self
+from weakref import WeakValueDictionary
 
 from aiohttp import web
 
@@ -23,6 +24,9 @@ from weighbridge.hub.xet.xorb import MAX_FOOTER_BYTES, MAX_XORB_BYTES, XorbIndex
 MAX_UPLOADS: Final = 24
 """So many xorbs are received at once by a process; each takes a thread and about five blocks."""
 
+MAX_UPLOADS_OF_USER: Final = 12
+"""So many of them are of one user, so that nobody who sends slowly takes all the room."""
+
 BLOCK_BYTES: Final = 1024 * 1024
 _WAITING_BLOCKS: Final = 2
 _LIMIT_BYTES: Final = MAX_XORB_BYTES + MAX_FOOTER_BYTES
@@ -33,12 +37,14 @@ class XorbDesk:
 
     def __init__(self) -> None:
         self._room = asyncio.Semaphore(MAX_UPLOADS)
+        self._rooms: WeakValueDictionary[int | None, asyncio.Semaphore] = WeakValueDictionary()
 
     async def upload(self, request: web.Request, stream: Stream) -> web.Response:
         """Verify, store and enter the xorb that the body is."""
         name = hash_of(stream.call)
-        repository_id = await stream.work(_repository, stream.call)
-        async with self._room:
+        repository_id, user_id = await stream.work(_admitted, stream.call)
+        own = self._rooms.setdefault(user_id, asyncio.Semaphore(MAX_UPLOADS_OF_USER))
+        async with own, self._room:
             incoming = IncomingXorb(stream.call.hub, repository_id, name)
             try:
                 await pour(request, stream, incoming.feed, limit=_LIMIT_BYTES, block_bytes=BLOCK_BYTES)
@@ -68,9 +74,10 @@ def refused(error: WeighbridgeError) -> Refusal:
     return bad_request(f"{where}{error.message}")
 
 
-def _repository(call: Call) -> int:
+def _admitted(call: Call) -> tuple[int, int | None]:
     with call.hub.database.read() as connection:
-        return admit(connection, call, upload=True).repo.id
+        bearer = admit(connection, call, upload=True)
+        return bearer.repo.id, bearer.caller.user_id
 
 
 class IncomingXorb:

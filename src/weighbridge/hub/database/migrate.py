@@ -47,7 +47,9 @@ def migrate(database: Database) -> None:
         try:
             command.upgrade(alembic_config(connection), "head")
         except CommandError as error:
-            raise NewerDatabaseError(f"its tables are not known here: {error}", place=database.url.render_as_string()) from error
+            raise NewerDatabaseError(
+                f"its tables are not known here: {error}", place=database.url.render_as_string()
+            ) from error
 
 
 def alembic_config(connection: Connection) -> "Config":

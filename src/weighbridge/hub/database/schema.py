@@ -41,7 +41,8 @@ def _id() -> Column[int]:
 
 
 def _of(name: str, target: str, *, key: bool = False, null: bool = False) -> Column[int]:
-    return Column(name, _Id, ForeignKey(f"{target}.id", ondelete="CASCADE"), primary_key=key, nullable=null)
+    rule = "SET NULL" if null else "CASCADE"
+    return Column(name, _Id, ForeignKey(f"{target}.id", ondelete=rule), primary_key=key, nullable=null)
 
 
 # ---- who ------------------------------------------------------------------------------------------------
@@ -171,6 +172,17 @@ git_object = Table(
     Column("data", LargeBinary, nullable=False),
     Column("created_ms", BigInteger, nullable=False),
     sqlite_with_rowid=False,
+)
+
+# The listing of the head of `main`, compressed by LZ4: derived, and may be dropped at any time.
+head_listing = Table(
+    "head_listing",
+    METADATA,
+    _of("repository_id", "repository", key=True),
+    Column("commit_oid", String(40), nullable=False),
+    Column("tree_oid", String(40), nullable=False),
+    Column("files", LargeBinary, nullable=False),
+    Column("siblings", LargeBinary, nullable=False),
 )
 
 # ---- bytes: chunks in xorbs, whole files as lists of ranges in them -------------------------------------
@@ -304,7 +316,8 @@ bucket_file = Table(
     "bucket_file",
     METADATA,
     _of("repository_id", "repository", key=True),
-    Column("path", String(1024), primary_key=True),
+    # In the order of bytes on every database, which is how pages of a listing follow each other.
+    Column("path", String(1024).with_variant(String(1024, collation="C"), "postgresql"), primary_key=True),
     Column("sha256", String(64), ForeignKey("content.sha256"), nullable=False),
     Column("size_bytes", BigInteger, nullable=False),
     Column("modified_ms", BigInteger, nullable=False),

@@ -6,6 +6,7 @@ Functions of features run in a pool of threads; the event loop only moves bytes.
 import asyncio
 import functools
 import logging
+import re
 from collections.abc import Awaitable, Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -19,13 +20,17 @@ from weighbridge.hub.accounts.caller import Caller
 from weighbridge.hub.accounts.identify import caller_of, secret_of
 from weighbridge.hub.http.limit import RequestLimit
 from weighbridge.hub.http.observe import CALLER, alive, metrics, observed
-from weighbridge.hub.http.refusal import Refusal, bad_request, too_large
+from weighbridge.hub.http.refusal import Refusal, bad_request
 from weighbridge.hub.http.route import Call, Reply, Route, Stream, StreamRoute
+from weighbridge.hub.http.stream import blocks
 from weighbridge.hub.server import HubServer
 
 _LOG = logging.getLogger("weighbridge.hub")
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+_LOOPBACK = re.compile(r"(?:127\.0\.0\.1|localhost|\[::1\])(?::[0-9]{1,5})?", re.ASCII)
+_MOST_OF_A_MESSAGE = 1000
 
 
 def build_app(hub: HubServer, routes: Iterable[Route | StreamRoute], *, threads: int = 8) -> web.Application:
@@ -90,6 +95,8 @@ def _streaming(hub: HubServer, pool: ThreadPoolExecutor, route: StreamRoute) -> 
 
 
 def _call(hub: HubServer, request: web.Request, body: bytes, route: Route | StreamRoute) -> Call:
+    if not all(map(_is_text, (*request.match_info.values(), *request.query.keys(), *request.query.values()))):
+        raise bad_request("An address holds no NUL, and is UTF-8.")
     secret = "" if route.own_authority else secret_of(request.headers.get("Authorization", ""))
     caller = Caller.anonymous
     if secret:
@@ -108,10 +115,17 @@ def _call(hub: HubServer, request: web.Request, body: bytes, route: Route | Stre
     )
 
 
+def _is_text(part: str) -> bool:
+    """Whether a database and a header can hold it: no NUL, no half of a character."""
+    try:
+        return "\0" not in part and bool(part.encode() or True)
+    except UnicodeEncodeError:
+        return False
+
+
 def _own_address(request: web.Request) -> str:
     # Without a public address only loopback is served; any other name in `Host` is a page that rebinds its own name.
-    name = request.host.rpartition(":")[0] or request.host
-    if name.strip("[]") not in ("127.0.0.1", "localhost", "::1"):
+    if not _LOOPBACK.fullmatch(request.host):
         raise bad_request("This hub does not go by that name: start it with --public-url.")
     return f"http://{request.host}"
 
@@ -119,16 +133,7 @@ def _own_address(request: web.Request) -> str:
 async def _body(request: web.Request, limit: int) -> bytes:
     if not request.can_read_body:
         return b""
-    if (request.content_length or 0) > limit:
-        raise too_large(f"The body is larger than {limit:,} bytes.")
-    parts: list[bytes] = []
-    size = 0
-    async for block in request.content.iter_any():
-        size += len(block)
-        if size > limit:
-            raise too_large(f"The body is larger than {limit:,} bytes.")
-        parts.append(block)
-    return b"".join(parts)
+    return b"".join([block async for block in blocks(request, limit=limit)])
 
 
 def _response(reply: Reply) -> web.Response:
@@ -153,6 +158,10 @@ async def _refusals(request: web.Request, handler: Handler) -> web.StreamRespons
         return refused(Refusal(503, "The hub cannot answer this now; its operator finds the reason in its log."))
 
 
+def _writable(text: str) -> str:
+    return text.encode("utf-8", "replace").decode()
+
+
 def _kept(error: web.HTTPException) -> dict[str, str]:
     return {name: error.headers[name] for name in ("Allow", "Location") if name in error.headers}
 
@@ -160,11 +169,15 @@ def _kept(error: web.HTTPException) -> dict[str, str]:
 def refused(refusal: Refusal) -> web.Response:
     """Return the response that carries the refusal."""
     # It may quote what the client sent: a control character would end the connection instead of the sentence.
-    message = "".join(letter if letter.isprintable() else "?" for letter in " ".join(refusal.message.split()))
+    message = "".join(
+        letter if letter.isprintable() else "?" for letter in " ".join(refusal.message[:_MOST_OF_A_MESSAGE].split())
+    )
     headers = {"X-Error-Message": message.encode("ascii", "replace").decode(), **refusal.headers}
     if refusal.code:
         headers["X-Error-Code"] = refusal.code
     headers["Content-Type"] = "application/json; charset=utf-8"
     return web.Response(
-        status=refusal.status, headers=headers, body=orjson.dumps({"error": refusal.message, **refusal.extra})
+        status=refusal.status,
+        headers=headers,
+        body=orjson.dumps({"error": _writable(refusal.message), **refusal.extra}),
     )

@@ -17,7 +17,10 @@ _FREE = ("/health/", "/metrics")
 
 
 class RequestLimit:
-    """Counts requests by token, or by address for whoever has none. One window of one process, bounded in memory."""
+    """Counts requests by token, or by address for whoever has none that was found good before.
+
+    One window of one process, bounded in memory.
+    """
 
     def __init__(self, requests: int, window_seconds: int, *, clock: Callable[[], float] = time.monotonic) -> None:
         """Allow `requests` in each window; 0 for any number."""
@@ -25,6 +28,7 @@ class RequestLimit:
         self.window_seconds = window_seconds
         self._clock = clock
         self._seen: OrderedDict[bytes, tuple[float, int]] = OrderedDict()
+        self._good: OrderedDict[bytes, None] = OrderedDict()
 
     def take(self, request: web.Request) -> dict[str, str]:
         """Count the request and return the headers that tell what is left.
@@ -35,7 +39,7 @@ class RequestLimit:
         if not self.requests or request.path.startswith(_FREE):
             return {}
         now = self._clock()
-        key = _key(request)
+        key = self._key(request)
         began, count = self._seen.pop(key, (now, 0))
         if now - began >= self.window_seconds:
             began, count = now, 0
@@ -52,7 +56,20 @@ class RequestLimit:
             raise Refusal(429, "Too many requests: wait and try again.", headers={**headers, "Retry-After": str(wait)})
         return headers
 
+    def trust(self, request: web.Request) -> None:
+        """Say that the request's token was good: what it does from now on is counted for itself."""
+        if self.requests:
+            key = _digest(request.headers.get("Authorization", ""))
+            self._good[key] = None
+            self._good.move_to_end(key)
+            if len(self._good) > _MAX_CALLERS:
+                self._good.popitem(last=False)
 
-def _key(request: web.Request) -> bytes:
-    who = request.headers.get("Authorization") or request.remote or ""
-    return hashlib.blake2b(who.encode("utf-8", "replace"), digest_size=16).digest()
+    def _key(self, request: web.Request) -> bytes:
+        # Tokens cost nothing to invent.
+        token = _digest(request.headers.get("Authorization", ""))
+        return token if token in self._good else _digest(request.remote or "")
+
+
+def _digest(text: str) -> bytes:
+    return hashlib.blake2b(text.encode("utf-8", "surrogateescape"), digest_size=16).digest()

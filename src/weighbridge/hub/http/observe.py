@@ -5,6 +5,7 @@ A log line never holds a query string or a header: both carry permissions.
 
 import json
 import logging
+import re
 import secrets
 import time
 from collections.abc import Awaitable, Callable
@@ -27,6 +28,9 @@ RECEIVED = Counter("weighbridge_hub_received_bytes", "Bytes of request bodies.")
 CALLER = web.RequestKey("caller", str)
 """Where a request keeps the name of whoever makes it, once that is known."""
 
+_ADMITTED = re.compile(r"/cas/(?!bytes/)")
+"""Where a request that is answered well came with a good token of the byte server."""
+
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
@@ -43,6 +47,8 @@ def observed(
         try:
             told = limit.take(request)
             response = await handler(request)
+            if request.get(CALLER) or (response.status < 400 and _ADMITTED.match(request.path)):
+                limit.trust(request)
         except Refusal as refusal:
             response = answer_refusal(refusal)
         except (ConnectionError, TimeoutError):

@@ -7,10 +7,12 @@ Paths are matched as the client sent them, before `%2F` is decoded, so that a qu
 segment: `{revision}` takes one segment, `{path:.+}` takes the rest.
 """
 
-import json
+import re
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
+
+import orjson
 
 from weighbridge.hub.accounts.caller import Caller
 from weighbridge.hub.http.refusal import bad_request
@@ -20,6 +22,8 @@ if TYPE_CHECKING:
     from aiohttp import web
     from multidict import MultiMapping
 
+# PostgreSQL's texts cannot hold one.
+_NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
 _MAX_DEPTH_HINT = "The body is not a JSON object."
 
 
@@ -54,11 +58,13 @@ class Call:
             Refusal: 400 if it is anything else.
         """
         try:
-            value = json.loads(self.body or b"{}")
-        except (ValueError, RecursionError) as error:
+            value = orjson.loads(self.body or b"{}")
+        except orjson.JSONDecodeError as error:
             raise bad_request(_MAX_DEPTH_HINT) from error
         if not isinstance(value, dict):
             raise bad_request(_MAX_DEPTH_HINT)
+        if _NUL.search(self.body):
+            raise bad_request("No text in a body holds a NUL.")
         return value
 
 

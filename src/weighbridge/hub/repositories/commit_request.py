@@ -23,8 +23,12 @@ from weighbridge.hub.http.refusal import Refusal, bad_request, too_large
 
 MAX_OPERATIONS: Final = 100_000
 MAX_HEADER_BYTES: Final = 1024 * 1024
+MAX_NAMES_BYTES: Final = 16 * 1024 * 1024
+# Empty ones are passed over, but not without end.
+_MAX_LINES: Final = 2 * MAX_OPERATIONS
 _SPOOL_BYTES: Final = 4 * 1024 * 1024
 _LINE_ROOM_BYTES: Final = 64 * 1024
+_STRINGS = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)
 _SHA256 = re.compile(r"[0-9a-f]{64}\Z")
 
 
@@ -86,10 +90,12 @@ class CommitReader:
         # Base64 takes four characters for three bytes.
         self._max_line_bytes = max(MAX_HEADER_BYTES, max_file_bytes // 3 * 4 + _LINE_ROOM_BYTES)
         self._pending = bytearray()
+        self._lines = 0
         self._header: dict[str, Any] | None = None
         self._operations: list[Operation] = []
         self._spool: IO[bytes] = tempfile.SpooledTemporaryFile(max_size=_SPOOL_BYTES)  # noqa: SIM115 - see `close`
         self._spooled = 0
+        self._names_bytes = 0
 
     def __enter__(self) -> "CommitReader":
         return self
@@ -147,9 +153,15 @@ class CommitReader:
 
     def _line(self) -> None:
         self._bound_line()
+        self._lines += 1
+        if self._lines > _MAX_LINES:
+            raise too_large(f"A commit has at most {MAX_OPERATIONS:,} operations; split it.")
         line, self._pending = self._pending, bytearray()
         if not line.strip():
             return
+        if len(line) > MAX_HEADER_BYTES and len(_STRINGS.sub(b"", line)) > _LINE_ROOM_BYTES:
+            # As values, it would take twenty times its bytes.
+            raise bad_request("A line of a commit holds one operation and nothing else.")
         try:
             entry = orjson.loads(line)
         except orjson.JSONDecodeError as error:
@@ -169,8 +181,13 @@ class CommitReader:
     def _take(self, key: str, value: dict[str, Any]) -> None:
         if self._header is None:
             raise bad_request("The first line of a commit is its header.")
-        if len(self._operations) >= MAX_OPERATIONS:
-            raise too_large(f"A commit has at most {MAX_OPERATIONS:,} operations; split it.")
+        self._names_bytes += sum(
+            len(text) for name, text in value.items() if name != "content" and isinstance(text, str)
+        )
+        if len(self._operations) >= MAX_OPERATIONS or self._names_bytes > MAX_NAMES_BYTES:
+            raise too_large(
+                f"A commit has at most {MAX_OPERATIONS:,} operations, and {MAX_NAMES_BYTES:,} bytes of names; split it."
+            )
         try:
             self._operations.append(self._operation(key, value))
         except GitPathError as error:

@@ -14,8 +14,9 @@ from weighbridge.errors import CheckpointError
 from weighbridge.hub.content.content import stored_bytes
 from weighbridge.hub.database.schema import repository, repository_tag
 from weighbridge.hub.git.objects import GitObjectError, Mode, TreeEntry
-from weighbridge.hub.repositories import front_matter, unmeasured
+from weighbridge.hub.repositories import front_matter, head_listing, unmeasured
 from weighbridge.hub.repositories.find import Repository
+from weighbridge.hub.repositories.listing import Files
 from weighbridge.hub.repositories.objects import DatabaseObjects
 from weighbridge.hub.repositories.tags import library_of, pipeline_of, tags_of, words
 from weighbridge.hub.server import HubServer
@@ -53,6 +54,7 @@ def refresh(connection: Connection, hub: HubServer, repo: Repository) -> None:
             unmeasured.note(hub.database, repo.id)
     values.update(settings=noted, used_storage_bytes=stored_bytes(connection, repo.id))
     connection.execute(update(repository).where(repository.c.id == repo.id).values(**values))
+    head_listing.keep(connection, repo.id, Files(connection, repo.id).head_listing(head))
     connection.execute(delete(repository_tag).where(repository_tag.c.repository_id == repo.id))
     if tags:
         connection.execute(insert(repository_tag), [{"repository_id": repo.id, "tag": tag} for tag in tags])

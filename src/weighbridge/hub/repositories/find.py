@@ -67,6 +67,9 @@ def find(
             know of it and not do this, with the code `GatedRepo` where its gate is what stops them.
     """
     asked = {"kind": kind, "name_key": full_name.lower()}
+    # No name holds it, and PostgreSQL refuses to look for it.
+    if "\0" in full_name:
+        raise repo_not_found(anonymous=caller.is_anonymous)
     row = connection.execute(_BY_NAME[lock], asked).one_or_none()
     if row is None:
         row = connection.execute(_BY_FORMER_NAME[lock], asked).one_or_none()

@@ -10,7 +10,15 @@ from sqlalchemy.exc import IntegrityError
 from weighbridge.hub.accounts.caller import Caller
 from weighbridge.hub.accounts.permission import Access, may_create
 from weighbridge.hub.content.content import own_as, stored_bytes
-from weighbridge.hub.database.schema import account, former_name, git_object, ref, repository, repository_tag
+from weighbridge.hub.database.schema import (
+    account,
+    former_name,
+    git_object,
+    head_listing,
+    ref,
+    repository,
+    repository_tag,
+)
 from weighbridge.hub.http.refusal import forbidden, repo_not_found
 from weighbridge.hub.repositories.author import author_of
 from weighbridge.hub.repositories.find import Repository, find
@@ -109,7 +117,7 @@ def duplicate(
         Refusal: as `create`.
     """
     made = _insert(connection, caller, wish, base_url=base_url, now_ms=now_ms)
-    for table in (git_object, ref, repository_tag):
+    for table in (git_object, head_listing, ref, repository_tag):
         columns = [column for column in table.c if column.name != "repository_id"]
         rows = select(literal(made.id), *columns).where(table.c.repository_id == source.id)
         if table is ref:

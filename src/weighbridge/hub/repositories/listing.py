@@ -16,11 +16,13 @@ from sqlalchemy import Connection, Dialect
 from weighbridge.hub.git.history import Commit, last_commits
 from weighbridge.hub.git.objects import EMPTY_TREE_OID
 from weighbridge.hub.git.tree import READ_BATCH, PathEntry, find, find_many, list_folder, walk
+from weighbridge.hub.repositories import head_listing
 from weighbridge.hub.repositories.bounded_cache import BoundedCache
+from weighbridge.hub.repositories.head_listing import HeadListing
 from weighbridge.hub.repositories.objects import BlobFacts, DatabaseObjects
 from weighbridge.hub.repositories.times import iso_of
 
-CACHE_BYTES: Final = 56 * 1024 * 1024
+CACHE_BYTES: Final = 80 * 1024 * 1024
 MAX_FILES: Final = 1_000_000
 UNSCANNED: Final[Mapping[str, Any]] = {"status": "unscanned", "avScan": None, "pickleImportScan": None}
 
@@ -41,7 +43,10 @@ class Files:
 
     def __init__(self, connection: Connection, repository_id: int) -> None:
         self.objects = DatabaseObjects(connection, repository_id)
+        self._connection = connection
         self._repository_id = repository_id
+        self._head: HeadListing | None = None
+        self._head_is_read = False
         self._cache = _CACHES.get(connection.dialect) or _CACHES.setdefault(
             connection.dialect, BoundedCache(CACHE_BYTES)
         )
@@ -52,16 +57,16 @@ class Files:
         Raises:
             MissingObjectError: if it is not.
         """
-        made = self._kept(("root", False, "", commit_oid), lambda: self.objects.commit(commit_oid).tree.encode())
+        made = self._kept(("root", False, "", commit_oid), lambda: self._root(commit_oid).encode())
         return (made or b"").decode()
 
     def listed(self, tree_oid: str, folder: str, *, recursive: bool) -> bytes | None:
         """Return what lies in the folder as a JSON array; None if there is no folder of this path."""
-        return self._kept(("tree", recursive, folder, tree_oid), lambda: self._list(tree_oid, folder, recursive))
+        return self._kept(("tree", recursive, folder, tree_oid), lambda: self._listed(tree_oid, folder, recursive))
 
     def siblings(self, tree_oid: str, *, blobs: bool) -> bytes:
         """Return all files of a revision as the JSON array that stands in a repository's `siblings`."""
-        made = self._kept(("siblings", blobs, "", tree_oid), lambda: self._siblings(tree_oid, blobs))
+        made = self._kept(("siblings", blobs, "", tree_oid), lambda: self._siblings_at(tree_oid, blobs))
         return made or b"[]"
 
     def page(
@@ -105,6 +110,28 @@ class Files:
                 rows.append(_file(entry.path, facts))
         return rows
 
+    def head_listing(self, commit_oid: str) -> HeadListing | None:
+        """Return what `head_listing.keep` keeps of a commit, put together anew; None if it has too many files."""
+        tree_oid = self.objects.commit(commit_oid).tree
+        if len(list(islice(walk(self.objects, tree_oid), head_listing.MAX_ENTRIES + 1))) > head_listing.MAX_ENTRIES:
+            return None
+        return HeadListing(
+            commit_oid=commit_oid,
+            tree_oid=tree_oid,
+            files=self._list(tree_oid, "", recursive=True) or b"[]",
+            siblings=self._siblings(tree_oid, blobs=False),
+        )
+
+    def _ready(self) -> HeadListing | None:
+        if not self._head_is_read:
+            self._head_is_read = True
+            self._head = head_listing.kept(self._connection, self._repository_id)
+        return self._head
+
+    def _root(self, commit_oid: str) -> str:
+        head = self._ready()
+        return head.tree_oid if head and head.commit_oid == commit_oid else self.objects.commit(commit_oid).tree
+
     def _kept(self, asked: tuple[str, bool, str, str], make: Any) -> bytes | None:
         key = (self._repository_id, *asked)
         kept = self._cache.get(key)
@@ -126,13 +153,23 @@ class Files:
         start = next((at + 1 for at, entry in enumerate(listed) if entry.path == after), 0) if after else 0
         return iter(listed[start:])
 
-    def _list(self, tree_oid: str, folder: str, recursive: bool) -> bytes | None:
+    def _listed(self, tree_oid: str, folder: str, recursive: bool) -> bytes | None:
+        if recursive and not folder and (head := self._ready()) and head.tree_oid == tree_oid:
+            return head.files
+        return self._list(tree_oid, folder, recursive=recursive)
+
+    def _list(self, tree_oid: str, folder: str, *, recursive: bool) -> bytes | None:
         entries = self._entries(tree_oid, folder, recursive)
         if entries is None:
             return None
         return _array(orjson.dumps(self.shown(part))[1:-1] for part in _parts(islice(entries, MAX_FILES)))
 
-    def _siblings(self, tree_oid: str, blobs: bool) -> bytes:
+    def _siblings_at(self, tree_oid: str, blobs: bool) -> bytes:
+        if not blobs and (head := self._ready()) and head.tree_oid == tree_oid:
+            return head.siblings
+        return self._siblings(tree_oid, blobs=blobs)
+
+    def _siblings(self, tree_oid: str, *, blobs: bool) -> bytes:
         if tree_oid == EMPTY_TREE_OID:
             return b"[]"
         files = (entry for entry in walk(self.objects, tree_oid) if not entry.is_folder)

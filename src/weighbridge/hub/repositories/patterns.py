@@ -13,7 +13,7 @@ from functools import lru_cache
 from typing import Final
 
 MAX_PATTERNS_BYTES: Final = 64 * 1024
-MAX_PATTERNS: Final = 1000
+MAX_PATTERNS: Final = 500
 _MAX_PATTERN_CHARACTERS: Final = 1024
 _MAX_SEGMENTS: Final = 64
 _ANY_DEPTH: Final = "**"
@@ -44,6 +44,8 @@ class Pattern:
                     following.update((at, end) if at == end - 1 else (at,))
                 elif segment.match(name):
                     following.add(at + 1)
+            if not following:
+                return False
             alive = self._beyond(following)
         return end in alive
 

@@ -3,6 +3,7 @@
 import base64
 import binascii
 import codecs
+import time
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -12,7 +13,7 @@ from weighbridge.hub.accounts.permission import Access, may
 from weighbridge.hub.community.pull_requests import may_push
 from weighbridge.hub.git.paths import GitPathError, check_path, shown
 from weighbridge.hub.git.tree import find_many
-from weighbridge.hub.http.refusal import bad_request, revision_not_found, too_large
+from weighbridge.hub.http.refusal import bad_request, revision_not_found, too_large, unprocessable
 from weighbridge.hub.http.route import Call, Reply, post
 from weighbridge.hub.repositories.card_check import check_card
 from weighbridge.hub.repositories.commit_routes import commit_ref
@@ -22,7 +23,9 @@ from weighbridge.hub.repositories.objects import BlobFacts, DatabaseObjects
 from weighbridge.hub.repositories.patterns import MAX_PATTERNS_BYTES, attributes, ignore
 from weighbridge.hub.repositories.refs import lookup
 
-MAX_FILES: Final = 1024
+MAX_FILES: Final = 256
+# Patterns come from strangers: many of them, on many deep paths, would keep a processor for minutes.
+_MAX_SECONDS: Final = 3.0
 _MAX_BODY_BYTES: Final = 8 * 1024 * 1024
 _MAX_SAMPLE_CHARACTERS: Final = 16 * 1024
 _ATTRIBUTES: Final = ".gitattributes"
@@ -51,15 +54,14 @@ def preupload(call: Call, kind: str) -> Reply:
     ignored = ignore(_text(document, "gitIgnore", there.text(_IGNORE)))
     stored = attributes(there.text(_ATTRIBUTES))
     limit = call.hub.settings.max_regular_bytes
-    answers = [
-        {
-            "path": path,
-            "uploadMode": upload_mode(path, size, sample, filter_=stored.filter_of(path), limit=limit),
-            "shouldIgnore": ignored.ignores(path),
-            "oid": there.oid(path),
-        }
-        for path, size, sample in files
-    ]
+    answers: list[dict[str, Any]] = []
+    ends = time.monotonic() + _MAX_SECONDS
+    for path, size, sample in files:
+        mode = upload_mode(path, size, sample, filter_=stored.filter_of(path), limit=limit)
+        skipped = ignored.ignores(path)
+        answers.append({"path": path, "uploadMode": mode, "shouldIgnore": skipped, "oid": there.oid(path)})
+        if time.monotonic() > ends:
+            raise unprocessable("The patterns of .gitignore or .gitattributes take too long to match: simplify them.")
     return Reply(body={"files": answers})
 
 

@@ -1,4 +1,4 @@
-"""What a hub does between requests: counts downloads, keeps its cache small, collects garbage once an hour."""
+"""What a hub does between requests: counts downloads and parameters, keeps its cache small, collects garbage."""
 
 import asyncio
 import contextlib
@@ -22,6 +22,7 @@ def background(hub: HubServer) -> Callable[[web.Application], AsyncIterator[None
     async def beside(_: web.Application) -> AsyncIterator[None]:
         jobs = [
             asyncio.create_task(_every(_COUNT_SECONDS, lambda: _count(hub))),
+            asyncio.create_task(_every(_COUNT_SECONDS, lambda: _measure(hub))),
             asyncio.create_task(_every(_COLLECT_SECONDS, lambda: _collect(hub))),
         ]
         yield
@@ -50,14 +51,18 @@ def _count(hub: HubServer) -> None:
     flush(hub)
 
 
+def _measure(hub: HubServer) -> None:
+    from weighbridge.hub.repositories.weights import measure_waiting
+
+    measure_waiting(hub)
+
+
 def _collect(hub: HubServer) -> None:
     from weighbridge.hub.content.collect import collect
     from weighbridge.hub.database.lease import leased
 
     hub.cache.evict()
-    with leased(
-        hub.database, "collect", holder=secrets.token_hex(8), seconds=_COLLECT_SECONDS, now_ms=hub.now_ms
-    ) as ours:
+    with leased(hub.database, "collect", holder=secrets.token_hex(8), now_ms=hub.now_ms) as ours:
         if ours:
             found = collect(hub, grace_seconds=hub.settings.grace_seconds)
             _LOG.info("garbage collection: %s", found)

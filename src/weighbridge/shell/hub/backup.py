@@ -18,14 +18,13 @@ from sqlalchemy import select
 
 from weighbridge.errors import HubError, InputError
 from weighbridge.hub.blob import hub_errors, make_folder, sync_folder
-from weighbridge.hub.database.lease import leased
+from weighbridge.hub.database.lease import LEASE_SECONDS, leased
 from weighbridge.hub.database.schema import xorb
 from weighbridge.hub.server import HubServer
 from weighbridge.shell.progress import Progress
 
 DATABASE = "hub.sqlite"
 BYTES = "bytes"
-_LEASE_SECONDS = 24 * 3600
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,7 +50,8 @@ def backup(hub: HubServer, folder: Path, target: Path, *, progress: Progress) ->
     if target.resolve().is_relative_to(folder.resolve()):
         raise InputError("the copy would lie inside of the hub", place=str(target), hint="Name a folder elsewhere.")
     holder = secrets.token_hex(8)
-    with leased(hub.database, "collect", holder=holder, seconds=_LEASE_SECONDS, now_ms=hub.now_ms) as ours:
+    # A backup or collection that was killed a moment ago keeps the lease for some seconds more.
+    with leased(hub.database, "collect", holder=holder, now_ms=hub.now_ms, patience_seconds=2 * LEASE_SECONDS) as ours:
         if not ours:
             raise HubError("garbage is being collected just now", hint="Run the backup again in a few minutes.")
         with hub_errors(target):

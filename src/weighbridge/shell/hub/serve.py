@@ -25,6 +25,7 @@ from weighbridge.shell.hub.first_start import first_start
 _LOG = logging.getLogger("weighbridge.hub")
 _QUICK_DEATH_SECONDS = 2.0
 _GRACE_SECONDS = 20.0
+_LOOK_SECONDS = 0.5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -158,19 +159,31 @@ def _work(serving: Serving, listening: socket.socket) -> int:
     from weighbridge.hub.http.features import ROUTES
     from weighbridge.shell.hub.background import background
 
+    # Uploads wait on the hub's own disk: the system's folder for such files may be small, or memory.
+    waiting = serving.folder / "waiting"
+    waiting.mkdir(exist_ok=True)
+    tempfile.tempdir = str(waiting)
     hub = serving.open()
     app = build_app(hub, ROUTES)
     app.cleanup_ctx.append(background(hub))
+
+    parent = os.getppid()
 
     async def run() -> None:
         stop = asyncio.Event()
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, stop.set)
-        runner = web.AppRunner(app, access_log=None, shutdown_timeout=_GRACE_SECONDS)
+        # A refused body is not read to its end: the client has its answer.
+        runner = web.AppRunner(app, access_log=None, shutdown_timeout=_GRACE_SECONDS, lingering_time=1)
         await runner.setup()
         await web.SockSite(runner, listening, backlog=1024).start()
-        await stop.wait()
+        while not stop.is_set():
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(stop.wait(), _LOOK_SECONDS)
+            if serving.workers > 1 and os.getppid() != parent:
+                # The first process was killed: whoever starts the hub again needs the port.
+                stop.set()
         await runner.cleanup()
 
     asyncio.run(run())

@@ -1,17 +1,22 @@
 """A hub server put together: database, bytes, cache and secret, from addresses and a folder."""
 
+import os
 import secrets
 from pathlib import Path
 
 from sqlalchemy import insert, select
 from sqlalchemy.exc import IntegrityError
 
+from weighbridge.errors import HubError
 from weighbridge.hub.database.connect import Database
 from weighbridge.hub.database.migrate import migrate
 from weighbridge.hub.database.schema import server_value
 from weighbridge.hub.server import GIB, HubServer, HubSettings, wall_clock_ms
 from weighbridge.hub.store.materialised import FileCache
 from weighbridge.shell.hub.store import open_store
+
+EMBEDDED = "hub.sqlite"
+"""The database of the embedded form, in the hub's folder."""
 
 _SECRET = "secret"  # noqa: S105 - the name of a row
 
@@ -37,8 +42,10 @@ def open_hub(
         HubError: if any of them cannot be used.
         InputError: if an address is none.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    connected = Database(database or f"sqlite:///{folder.resolve() / 'hub.sqlite'}")
+    folder.mkdir(mode=0o750, parents=True, exist_ok=True)
+    if not database:
+        _only_ours(folder / EMBEDDED)
+    connected = Database(database or f"sqlite:///{folder.resolve() / EMBEDDED}")
     migrate(connected)
     return HubServer(
         database=connected,
@@ -48,6 +55,15 @@ def open_hub(
         now_ms=wall_clock_ms,
         settings=settings or HubSettings(),
     )
+
+
+def _only_ours(file: Path) -> None:
+    """Make the database's file before SQLite does, which gives its rights to those beside it: it holds the secret."""
+    try:
+        os.close(os.open(file, os.O_RDWR | os.O_CREAT, 0o600))
+        file.chmod(0o600)
+    except OSError as error:
+        raise HubError(f"the database cannot be opened: {error.strerror}", place=str(file)) from error
 
 
 def _secret(database: Database) -> bytes:

@@ -1,0 +1,1 @@
+"""Gated access, discussions and pull requests, and storage buckets."""
