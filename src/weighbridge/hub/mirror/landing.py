@@ -128,6 +128,8 @@ def land(
         if each.change is Change.REMOVED:
             remove(connection, repo, each.name)
     _remember(connection, repo, arrival, last, changes, hub.now_ms(), rolled_back=allow_rollback)
+    if not there and (repo.settings.get(MIRROR) or {}).get("pending"):
+        note(connection, repo.id, visibility=arrival.visibility, gated=arrival.gated)
     if any(each.name == MAIN for each in moving):
         facts.refresh(connection, hub, repo)
     return changes
@@ -266,7 +268,4 @@ def _remember(
             refs[each.name] = each.after
     made_ms = arrival.made_ms if rolled_back else max(arrival.made_ms, last.made_ms)
     noted = {"from": arrival.source, "madeMs": made_ms, "arrivedMs": now_ms, "refs": refs}
-    values: dict[str, Any] = {"settings": {**repo.settings, MIRROR: noted}}
-    if (repo.settings.get(MIRROR) or {}).get("pending"):
-        values |= {"visibility": arrival.visibility, "gated": arrival.gated}
-    note(connection, repo.id, **values)
+    note(connection, repo.id, settings={**repo.settings, MIRROR: noted})
