@@ -18,7 +18,10 @@
     │   └── DigestMismatchError
     ├── EngineError                    an engine (llama.cpp, transformers) failed
     ├── WorkspaceError                 the work folder cannot be used: locked, full, not writable
-    └── HubError                       the hub folder cannot be used
+    └── HubError                       a hub cannot be used: its folder, its address, its database or its store
+
+Each part of the hub server refines `InputError` for what a client sent and `HubError` for what the hub itself lacks, in
+a module of its own (`hub/xet/errors.py`, `hub/store/port.py`, `hub/database/connect.py`).
 
 What an audit finds or a gate decides is a result (`Finding`, `Verdict`), not an error.
 """

@@ -67,7 +67,8 @@ _ROLES = select(membership.c.org_id, membership.c.role).where(membership.c.user_
 def _identified(connection: Connection, statement: Select[Any], which: str | int, now_ms: int) -> Caller:
     row = connection.execute(statement, {"which": which}).one_or_none()
     if row is None or row.revoked_ms is not None or row.disabled_ms is not None:
-        raise unauthenticated()
+        # In these very words: at any other 401 over HTTPS huggingface_hub says that the repository is not there.
+        raise unauthenticated("Invalid credentials in Authorization header")
     if row.expires_ms is not None and row.expires_ms <= now_ms:
         raise unauthenticated("Your access token has expired.")
     orgs = connection.execute(_ROLES, {"user_id": row.user_id})
