@@ -14,6 +14,7 @@ import weighbridge
 from weighbridge.errors import InputError, WeighbridgeError
 from weighbridge.gate.named import named_policies, shipped_policy
 from weighbridge.gate.stage import TRANSITIONS
+from weighbridge.hub.visibility import VISIBILITY
 from weighbridge.shell.cli.main import EXIT_CODES, VERBS, build_parser
 from weighbridge.shell.plan import plan_schema
 from weighbridge.shell.probe.find import probes
@@ -123,7 +124,8 @@ def errors() -> Iterator[str]:
     yield from ("# Errors", "", "With `--json` an error is a document with `error`, `message`, `place`, `hint`.", "")
     yield from ("| error | what it means | exit code |", "|---|---|---|")
     for module in pkgutil.walk_packages(weighbridge.__path__, "weighbridge."):
-        if not module.name.endswith("__main__"):
+        # Migrations are scripts that only Alembic can load.
+        if not module.name.endswith("__main__") and ".migrations" not in module.name:
             importlib.import_module(module.name)  # an error is known once the module that defines it is
     for error, depth in _tree(WeighbridgeError, 0):
         code = 2 if issubclass(error, InputError) else 1
@@ -145,6 +147,18 @@ def stages() -> Iterator[str]:
             yield f"| {stage} | {target} | {needs} |"
         if not moves:
             yield f"| {stage} | nowhere | |"
+    yield from ("", "## On a hub behind an address", "")
+    yield "A version there is a repository. Who finds it, and who gets its files, follows from its stage:"
+    yield from ("", "| stage | repository | files |", "|---|---|---|")
+    files = {
+        None: "for everyone who finds it",
+        "auto": "for whoever agrees to the conditions",
+        "manual": "for whom the owner accepts",
+    }
+    for stage, visibility in VISIBILITY.items():
+        yield f"| {stage} | {'private' if visibility.private else 'public'} | {files[visibility.gate]} |"
+    yield "| superseded | as before | as before |"
+    yield "| recalled | as before | for whom the owner accepts |"
 
 
 def policies() -> Iterator[str]:

@@ -9,10 +9,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from weighbridge.errors import InputError, MissingExtraError, VerificationError
+from weighbridge.shell.hub.remote_address import TOKEN_VARIABLE, RemoteAddress, checked_address, is_address
 
 if TYPE_CHECKING:
     from weighbridge.adopt.serve import ChatServer
     from weighbridge.dossier.signature import BundleSigner, Signer, Verifier
+    from weighbridge.hub.folder import LocalHub
+    from weighbridge.shell.hub.remote import RemoteHub
     from weighbridge.shell.line.line import Line
     from weighbridge.shell.line.publish import Publisher
     from weighbridge.shell.progress import Progress
@@ -23,9 +26,21 @@ DEFAULT_CONTEXT_TOKENS = 2048
 
 @contextmanager
 def line(
-    plan_path: Path, *, work: Path | None = None, hub: Path | None = None, threads: int | None = None
+    plan_path: Path,
+    *,
+    work: Path | None = None,
+    hub: Path | str | None = None,
+    threads: int | None = None,
+    token_variable: str = TOKEN_VARIABLE,
 ) -> "Iterator[Line]":
     """Load a plan, hold its work folder, and put a line together around it.
+
+    Args:
+        plan_path: the release plan.
+        work: work folder; None for the plan's.
+        hub: folder or address of the hub; None for the plan's.
+        threads: how many to use; all cores by default.
+        token_variable: name of the environment variable that holds the token for a hub behind an address.
 
     Raises:
         PlanError: if the plan is wrong.
@@ -46,7 +61,8 @@ def line(
     if threads is not None and threads < 1:
         raise InputError(f"{threads} threads cannot work", hint="Give at least 1.")
     plan = load_plan(plan_path)
-    check_places(plan.source_path, work or plan.work_path, hub or plan.hub_path)
+    location = str(hub or plan.hub_url or plan.hub_path)
+    check_places(plan.source_path, work or plan.work_path, plan.hub_path if is_address(location) else Path(location))
     count = threads or os.cpu_count() or 1
     with (
         Workspace(work or plan.work_path).held() as workspace,
@@ -73,8 +89,35 @@ def line(
             progress=progress,
             threads=count,
             clock=lambda: datetime.now(UTC),
-            hub=hub,
+            hub=hub_at(location, plan.owner, token_variable=token_variable, progress=progress),
         )
+
+
+def hub_at(
+    location: str, owner: str, *, token_variable: str = TOKEN_VARIABLE, progress: "Progress | None" = None
+) -> "LocalHub | RemoteHub":
+    """Return the hub in a folder or behind an address, to read from and to publish to.
+
+    Args:
+        location: folder or address.
+        owner: whose models they are.
+        token_variable: name of the environment variable that holds the token; where it is not set, nothing can be
+            published, and only what is public is read.
+        progress: told what is sent.
+
+    Raises:
+        InputError: if the address is none that can be used.
+    """
+    if is_address(location):
+        from weighbridge.shell.hub.remote import RemoteHub
+
+        address = RemoteAddress(
+            url=checked_address(location), token=os.environ.get(token_variable, "").strip(), variable=token_variable
+        )
+        return RemoteHub(address, owner, progress)
+    from weighbridge.hub.folder import LocalHub
+
+    return LocalHub(Path(location))
 
 
 def publisher(
@@ -128,24 +171,17 @@ def _own_or_given_key(private_key: Path | None) -> "tuple[EcKeySigner, Path]":
 @contextmanager
 def served(options: argparse.Namespace, progress: "Progress") -> "Iterator[ChatServer]":
     """Serve the model that `weighbridge run` was asked for: a folder, or a name in a hub."""
-    from weighbridge.hub.catalogue import find
-    from weighbridge.hub.folder import LocalHub
-    from weighbridge.hub.standing import caution, said_of
+    from weighbridge.shell.cli.hub_choice import chosen_version
     from weighbridge.shell.cli.trust_options import verifier_from
 
-    folder = Path(options.model)
-    alias = folder.absolute().name
-    if not folder.is_dir():
-        hub = LocalHub(options.hub)
-        version = find(hub.catalogue(), options.model, place=str(options.hub))
-        folder, alias = hub.path_of(version.name), version.name
-        if said := caution(said_of(version)):
-            progress.note(said)
+    chosen = chosen_version(options, options.model, progress)
+    if chosen.note:
+        progress.note(chosen.note)
     with serve_folder(
-        folder,
+        chosen.folder,
         verifier_from(options),
         progress,
-        alias=alias,
+        alias=chosen.name,
         host=options.host,
         port=options.port,
         context_tokens=options.context,

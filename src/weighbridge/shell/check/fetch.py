@@ -7,6 +7,7 @@ import secrets
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Literal
 
 from weighbridge.errors import HubError, InputError, MissingExtraError, WorkspaceError
 from weighbridge.hub.blob import hub_errors, make_folder
@@ -22,7 +23,15 @@ def is_reference(text: str) -> bool:
     return _REFERENCE.match(text) is not None
 
 
-def fetch(reference: str, endpoint: str, cache: Path, environment: Mapping[str, str]) -> Place:
+def fetch(
+    reference: str,
+    endpoint: str,
+    cache: Path,
+    environment: Mapping[str, str],
+    *,
+    token: str | Literal[False] | None = None,
+    hub_cache: Path | None = None,
+) -> Place:
     """Download a model and return where its files lie: plain files, and no links out of their folder.
 
     Args:
@@ -30,6 +39,8 @@ def fetch(reference: str, endpoint: str, cache: Path, environment: Mapping[str, 
         endpoint: address of the hub.
         cache: folder that keeps what was downloaded, so that a second time downloads only what changed.
         environment: a token for the hub is only sent where the person's own `HF_ENDPOINT` leads.
+        token: the token to send in place of that one; False for none.
+        hub_cache: the client's cache; None for one below `cache`.
 
     Raises:
         InputError: if the reference or the address is none.
@@ -42,15 +53,17 @@ def fetch(reference: str, endpoint: str, cache: Path, environment: Mapping[str, 
     name, revision = match["name"], match["revision"]
     check_address(endpoint)
     with hub_errors(cache):
-        snapshot = _download(name, revision, endpoint, cache, environment)
+        own = environment.get("HF_ENDPOINT", "").rstrip("/") == endpoint.rstrip("/")
+        sent = token if token is not None else None if own else False
+        snapshot = _download(name, revision, endpoint, hub_cache or cache / "hub", sent)
     digest = hashlib.sha256(endpoint.rstrip("/").encode()).hexdigest()[:16]
     folder = cache / "plain" / digest / name.replace("/", "--") / snapshot.name
     with hub_errors(cache):
-        _as_plain_files(snapshot, folder)
+        as_plain_files(snapshot, folder)
     return Place(folder=folder, reference=f"{reference} on {endpoint}", name=name, revision=snapshot.name)
 
 
-def _download(name: str, revision: str | None, endpoint: str, cache: Path, environment: Mapping[str, str]) -> Path:
+def _download(name: str, revision: str | None, endpoint: str, cache: Path, token: str | Literal[False] | None) -> Path:
     try:
         from huggingface_hub import snapshot_download
         from huggingface_hub.errors import (
@@ -64,7 +77,6 @@ def _download(name: str, revision: str | None, endpoint: str, cache: Path, envir
     except ImportError as error:
         raise MissingExtraError("huggingface_hub", extra="hub") from error
     place = f"{endpoint}/{name}"
-    own = environment.get("HF_ENDPOINT", "").rstrip("/") == endpoint.rstrip("/")
     try:
         with bounded_client(place) as failures:
             try:
@@ -72,10 +84,12 @@ def _download(name: str, revision: str | None, endpoint: str, cache: Path, envir
                     snapshot_download(
                         name,
                         revision=revision,
-                        cache_dir=cache / "hub",
+                        cache_dir=cache,
                         endpoint=endpoint.rstrip("/"),
                         library_name="weighbridge",
-                        token=None if own else False,
+                        token=token,
+                        # The hub's own file, which no publisher signs: it says what Git LFS keeps.
+                        ignore_patterns=[".gitattributes"],
                     )
                 )
             except HfHubHTTPError:
@@ -100,7 +114,7 @@ def _first_line(error: Exception) -> str:
     return (str(error).strip().splitlines() or [type(error).__name__])[0][:300]
 
 
-def _as_plain_files(snapshot: Path, folder: Path) -> None:
+def as_plain_files(snapshot: Path, folder: Path) -> None:
     """Give every file of the client's cache, where it is a link, a place of its own in `folder`; nothing is copied."""
     if folder.is_dir():
         shutil.rmtree(folder)
@@ -113,7 +127,8 @@ def _as_plain_files(snapshot: Path, folder: Path) -> None:
         target = making / path.relative_to(snapshot)
         target.parent.mkdir(parents=True, exist_ok=True)
         real = path.resolve(strict=True)
-        if not real.is_relative_to(snapshot.parents[1].resolve()) or not real.is_file():
+        # What came by Xet lies beside the repositories, where they share it.
+        if not real.is_relative_to(snapshot.parents[2].resolve()) or not real.is_file():
             raise WorkspaceError("a link leads out of the cache", place=str(path), hint="Remove the cache folder.")
         try:
             os.link(real, target)

@@ -28,7 +28,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="folder of a model; owner/name in --hub; or owner/name[@revision] on an endpoint",
     )
     parser.add_argument("--use", type=Path, metavar="YAML", required=True, help="who we are and what we plan")
-    parser.add_argument("--hub", metavar="DIR", help="the publisher's hub: a folder or web address; asked for recalls")
+    parser.add_argument(
+        "--hub", metavar="DIR|URL", help="the publisher's hub: a folder or web address; asked for the model and recalls"
+    )
     parser.add_argument("--endpoint", metavar="URL", help="a hub that speaks Hugging Face's protocol (or HF_ENDPOINT)")
     parser.add_argument("--root", type=Path, metavar="JSON", help="the publisher's root.json; needed once for a hub")
     trust = parser.add_argument_group("whom to trust", "in place of `trusted_signers` in the use file")
@@ -84,7 +86,7 @@ def _report(options: argparse.Namespace, use: "UseFile", progress: TerminalProgr
 
         root = options.root or use.root
         return standing_of(
-            options.hub or "", home(), root=root, names=names, digest=digest, chain=chain, catalogue_says=recalled
+            _asked(options, names), home(), root=root, names=names, digest=digest, chain=chain, catalogue_says=recalled
         )
 
     advance = progress.begin(f"reading every byte of {place.folder}", total_bytes(place.folder))
@@ -145,11 +147,28 @@ def _place(options: argparse.Namespace, progress: TerminalProgress) -> "tuple[Pl
     if folder.exists():
         raise InputError("this is a file", place=reference, hint="Name the folder that holds it.")
     endpoint = options.endpoint or os.environ.get("HF_ENDPOINT", "")
+    if options.hub and is_address(options.hub) and not endpoint:
+        from weighbridge.shell.hub.remote_address import checked_address
+
+        endpoint = checked_address(options.hub)
     if endpoint and is_reference(reference):
         progress.begin(f"fetching {reference} from {endpoint}")
         return fetch(reference, endpoint, _cache(os.environ), os.environ), ""
     hint = "Give a folder; or owner/name with --hub DIR, or with --endpoint URL (or HF_ENDPOINT)."
     raise InputError(f"there is no folder {reference!r}, and no hub to find it in", hint=hint)
+
+
+def _asked(options: argparse.Namespace, names: Sequence[str]) -> str:
+    """Return where the publisher's signed word about a model is to be found; empty if nobody is to be asked."""
+    from weighbridge.shell.trust.fetch import is_address
+
+    owners = [name.partition("/")[0] for name in names if "/" in name]
+    if not options.hub or not is_address(options.hub) or not owners:
+        return options.hub or ""
+    from weighbridge.shell.hub.remote_address import reading_address
+    from weighbridge.shell.hub.remote_trust import statement_location
+
+    return statement_location(reading_address(options.hub), owners[0])
 
 
 def _in_hub(reference: str, hub: str) -> "tuple[Place, str] | None":

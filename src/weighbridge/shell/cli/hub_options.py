@@ -30,11 +30,19 @@ def opened(options: argparse.Namespace) -> "HubServer":
 
     Raises:
         MissingExtraError: without the packages that a server needs.
+        InputError: if there is none.
         HubError: if it cannot be opened.
     """
     need_server()
-    from weighbridge.shell.hub.wiring import open_hub
+    from weighbridge.errors import InputError
+    from weighbridge.shell.hub.wiring import EMBEDDED, open_hub
 
+    if not options.database and not (options.folder / EMBEDDED).is_file():
+        raise InputError(
+            "there is no hub",
+            place=str(options.folder),
+            hint="Name its folder by --folder, or start it first: `weighbridge hub serve`.",
+        )
     return open_hub(options.folder, database=options.database, store=options.store)
 
 

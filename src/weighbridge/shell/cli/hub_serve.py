@@ -95,17 +95,32 @@ def _welcome(address: str, token_file: str) -> list[str]:
 class _JsonLines(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         message = record.getMessage()
-        facts = json.loads(message) if message.startswith("{") else {"message": message}
+        try:
+            facts = json.loads(message) if message.startswith("{") else {"message": message}
+        except ValueError:
+            facts = {"message": message}
         stamp = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created))
         line = {"time": f"{stamp}.{int(record.msecs):03d}Z", "level": record.levelname.lower(), **facts}
         if record.exc_info:
             line["trace"] = self.formatException(record.exc_info)
-        return json.dumps(line, ensure_ascii=False)
+        # In ASCII: a header may hold half a character, or what moves the cursor of whoever reads this.
+        return json.dumps(line)
+
+
+def _is_ours(record: logging.LogRecord) -> bool:
+    """Make what is not HTTP at all a line like any other: it says something of its sender, not of this server."""
+    from aiohttp.http_exceptions import HttpProcessingError
+
+    error = record.exc_info[1] if record.exc_info else None
+    if isinstance(error, HttpProcessingError):
+        record.levelno, record.levelname, record.exc_info = logging.INFO, "INFO", None
+    return True
 
 
 def _log(*, quiet: bool) -> None:
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_JsonLines())
+    handler.addFilter(_is_ours)
     logger = logging.getLogger("weighbridge.hub")
     logger.addHandler(handler)
     logger.propagate = False

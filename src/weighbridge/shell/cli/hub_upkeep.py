@@ -37,10 +37,10 @@ def _collect(options: argparse.Namespace) -> int:
 
     from weighbridge.errors import HubError
     from weighbridge.hub.content.collect import collect
-    from weighbridge.hub.database.lease import leased
+    from weighbridge.hub.database.lease import LEASE_SECONDS, leased
 
     holder = secrets.token_hex(8)
-    with leased(hub.database, "collect", holder=holder, seconds=3600, now_ms=hub.now_ms) as ours:
+    with leased(hub.database, "collect", holder=holder, now_ms=hub.now_ms, patience_seconds=2 * LEASE_SECONDS) as ours:
         if not ours:
             raise HubError("another process collects garbage or makes a backup", hint="Try again in a few minutes.")
         with TerminalProgress() as progress:

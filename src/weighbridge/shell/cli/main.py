@@ -19,6 +19,7 @@ INTERRUPTED, TERMINATED = 130, 143
 VERBS = {
     "init": "write a commented release plan for a checkpoint",
     "release": "derive, weigh, decide, sign and publish every version of a plan",
+    "publish": "send what was released, and what the gate let through, to a hub",
     "derive": "make the versions of a plan and prove that what is held back is gone",
     "weigh": "measure the versions of a plan against the internal model",
     "gate": "decide which versions of a plan may go out, and say why",
@@ -38,7 +39,7 @@ VERBS = {
     "demo": "release a real small model and ask one of its versions a question",
 }
 
-_RESUMABLE = ("release", "derive", "weigh", "gate", "evaluate", "demo")
+_RESUMABLE = ("release", "publish", "derive", "weigh", "gate", "evaluate", "demo")
 
 EXIT_CODES = "exit codes: 0 done, 1 refused or failed verification, 2 unusable input, 3 not known"
 

@@ -6,6 +6,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from weighbridge.shell.hub.remote_address import TOKEN_VARIABLE
+
 if TYPE_CHECKING:
     from weighbridge.shell.line.line import Line
 
@@ -36,6 +38,8 @@ def open_line(options: argparse.Namespace) -> Iterator["Line"]:
     """Load the plan, hold its work folder, and show progress on standard error."""
     from weighbridge.shell.wiring import line
 
-    hub = getattr(options, "hub", None)
-    with line(options.plan, work=options.work, hub=hub, threads=options.threads) as opened:
+    hub, token_variable = getattr(options, "hub", None), getattr(options, "token_env", TOKEN_VARIABLE)
+    with line(
+        options.plan, work=options.work, hub=hub, threads=options.threads, token_variable=token_variable
+    ) as opened:
         yield opened

@@ -1,8 +1,8 @@
 """`weighbridge run`: serve a published version on an OpenAI-compatible endpoint."""
 
 import argparse
-from pathlib import Path
 
+from weighbridge.shell.cli.hub_choice import add_reading_arguments
 from weighbridge.shell.cli.output import TerminalProgress, print_json, print_lines
 from weighbridge.shell.cli.plan_options import add_threads_argument
 from weighbridge.shell.cli.trust_options import add_verifier_arguments
@@ -10,8 +10,10 @@ from weighbridge.shell.cli.trust_options import add_verifier_arguments
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of this verb."""
-    parser.add_argument("model", metavar="MODEL", help="owner/name in the hub, or the folder of a published version")
-    parser.add_argument("--hub", type=Path, metavar="DIR", default=Path("hub"), help="hub folder (default: hub)")
+    parser.add_argument(
+        "model", metavar="MODEL", help="owner/name[@revision] in the hub, or the folder of a published version"
+    )
+    add_reading_arguments(parser, default="hub")
     add_verifier_arguments(parser, required=False)
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: 127.0.0.1)")
     parser.add_argument("--port", type=int, default=8080, help="port to listen on, 0 for any (default: 8080)")

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from weighbridge.errors import CheckpointError, InputError
+from weighbridge.shell.cli.hub_choice import add_reading_arguments, chosen_version
 from weighbridge.shell.cli.output import TerminalProgress, print_json, print_lines, readable_bytes
 from weighbridge.shell.cli.plan_options import add_threads_argument
 
@@ -17,7 +18,10 @@ _MAX_PROBLEMS = 50
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of this verb."""
-    parser.add_argument("path", type=Path, metavar="PATH", help="folder or file of a checkpoint or version")
+    parser.add_argument(
+        "path", metavar="PATH|NAME", help="folder or file of a checkpoint or version, or owner/name[@revision] in --hub"
+    )
+    add_reading_arguments(parser, default=None)
     parser.add_argument(
         "--quick", action="store_true", help="look at headers only: no digests, no check of the weights"
     )
@@ -30,9 +34,10 @@ def run(options: argparse.Namespace) -> int:
     from weighbridge.checkpoint.architecture import describe
     from weighbridge.checkpoint.folder import inspect
 
-    inspection = inspect(options.path)
+    path = _path(options)
+    inspection = inspect(path)
     document: dict[str, Any] = {
-        "path": str(options.path),
+        "path": str(path),
         "sound": not inspection.problems,
         "problems": [
             {"place": problem.place, "message": problem.message, "hint": problem.hint}
@@ -52,12 +57,22 @@ def run(options: argparse.Namespace) -> int:
         if not options.quick:
             _read(checkpoint, options.threads, document)
     if RELEASE_NAME in inspection.files:
-        _released(options.path / RELEASE_NAME, document)
+        _released(path / RELEASE_NAME, document)
     if options.json:
         print_json(document)
     else:
         _print(document)
     return 0 if document["sound"] else 2
+
+
+def _path(options: argparse.Namespace) -> Path:
+    if not options.hub:
+        return Path(options.path)
+    with TerminalProgress() as progress:
+        chosen = chosen_version(options, options.path, progress)
+        if chosen.note:
+            progress.note(chosen.note)
+        return chosen.folder
 
 
 def _read(checkpoint: "Checkpoint", threads: int | None, document: dict[str, Any]) -> None:

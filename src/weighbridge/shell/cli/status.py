@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from weighbridge.shell.cli.output import TerminalProgress, print_json, print_lines
+from weighbridge.shell.hub.remote_address import TOKEN_VARIABLE, is_address, reading_address
 
 if TYPE_CHECKING:
     from weighbridge.dossier.status import Status
@@ -20,7 +21,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "version", metavar="NAME|DIR", nargs="?", help="owner/name in the hub, or the folder of a published version"
     )
-    parser.add_argument("--hub", metavar="DIR", default="hub", help="hub: a folder or a web address (default: hub)")
+    parser.add_argument("--hub", metavar="DIR|URL", default="hub", help="hub: a folder or a web address (default: hub)")
     parser.add_argument(
         "--root",
         type=Path,
@@ -29,6 +30,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--refresh", action="store_true", help="as its publisher: sign the hub's metadata again, with new expiry dates"
+    )
+    parser.add_argument(
+        "--token-env",
+        metavar="NAME",
+        default="",
+        help="environment variable with a token for a hub behind an address (default: HF_TOKEN, to refresh, or where "
+        "HF_ENDPOINT is this hub)",
     )
 
 
@@ -39,7 +47,7 @@ def run(options: argparse.Namespace) -> int:
 
     if options.refresh:
         _refresh(options)
-        if options.version is None:
+        if options.version is None or (is_address(options.hub) and "/" not in options.version):
             return 0
     if options.version is None:
         raise InputError("no version is named", hint="Give its owner/name or folder; or --refresh for the whole hub.")
@@ -54,13 +62,16 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _refresh(options: argparse.Namespace) -> None:
-    from weighbridge.errors import HubError
-    from weighbridge.hub.folder import LocalHub
+    from weighbridge.errors import HubError, InputError
     from weighbridge.hub.recall import advisories
     from weighbridge.shell.home import home
     from weighbridge.shell.trust.repository import signed_files
+    from weighbridge.shell.wiring import hub_at
 
-    hub = LocalHub(Path(options.hub))
+    if is_address(options.hub) and options.version is None:
+        raise InputError("no owner is named", place=options.hub, hint="Give the owner whose metadata is yours.")
+    owner = (options.version or "").partition("/")[0]
+    hub = hub_at(options.hub, owner, token_variable=options.token_env or TOKEN_VARIABLE)
     if not hub.catalogue():
         raise HubError("there is nothing to sign: nothing is published here", place=options.hub)
     further = signed_files(home(), now=datetime.now(UTC), renew=True, documents=advisories())
@@ -77,7 +88,8 @@ def _look(options: argparse.Namespace) -> int:
 
     root = read_root(options.root) if options.root is not None else None
     names, digest = _asked(options)
-    with trusted_hub(options.hub, home(), root=root) as hub:
+    location, token = _location(options, names)
+    with trusted_hub(location, home(), root=root, token=token) as hub:
         status = _first(hub, names, digest)
         freshness = hub.freshness()
     now = datetime.now(UTC)
@@ -89,6 +101,18 @@ def _look(options: argparse.Namespace) -> int:
     if status is None:
         return UNKNOWN
     return int(status.state == "recalled")
+
+
+def _location(options: argparse.Namespace, names: tuple[str, ...]) -> tuple[str, str]:
+    """Return where the hub's metadata lies, and the token for it."""
+    if not is_address(options.hub):
+        return options.hub, ""
+    from weighbridge.shell.hub.remote_trust import statement_location
+
+    address = reading_address(options.hub, options.token_env)
+    if not names:
+        return address.url, address.token
+    return statement_location(address, names[0].partition("/")[0]), address.token
 
 
 def _first(hub: "TrustedHub", names: tuple[str, ...], digest: str) -> "Status | None":
@@ -115,7 +139,6 @@ def _full_name(name: str, hub: str) -> str:
     """Return `owner/name`; for a name alone, as the catalogue of a hub folder has it."""
     from weighbridge.hub.catalogue import find
     from weighbridge.hub.folder import LocalHub
-    from weighbridge.shell.trust.fetch import is_address
 
     if "/" in name or is_address(hub):
         return name
@@ -127,7 +150,6 @@ def _names_of(folder: Path, digest: str, hub: str) -> tuple[str, ...]:
     from weighbridge.dossier.release import MAX_RECORD_BYTES, RELEASE_NAME, read_release
     from weighbridge.errors import InputError
     from weighbridge.hub.folder import LocalHub
-    from weighbridge.shell.trust.fetch import is_address
 
     names: dict[str, None] = {}
     path = folder / RELEASE_NAME

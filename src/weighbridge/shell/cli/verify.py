@@ -4,6 +4,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from weighbridge.shell.cli.hub_choice import add_reading_arguments, chosen_version
 from weighbridge.shell.cli.output import TerminalProgress, print_json, print_lines, readable_bytes
 from weighbridge.shell.cli.plan_options import add_threads_argument
 from weighbridge.shell.cli.trust_options import add_verifier_arguments, verifier_from
@@ -14,7 +15,10 @@ if TYPE_CHECKING:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of this verb."""
-    parser.add_argument("folder", type=Path, metavar="DIR", help="the folder of a published version")
+    parser.add_argument(
+        "version", metavar="DIR|NAME", help="the folder of a published version, or owner/name[@revision] in --hub"
+    )
+    add_reading_arguments(parser, default=None)
     parser.add_argument(
         "--attestation", type=Path, metavar="JSON", help="the publisher's detached attestation: is this that release?"
     )
@@ -27,16 +31,22 @@ def run(options: argparse.Namespace) -> int:
     from weighbridge.adopt.verify import verify_attestation, verify_folder
     from weighbridge.dossier.envelope import MAX_ATTESTATION_BYTES
     from weighbridge.dossier.signature_reader import ShardSignatureError
+    from weighbridge.shell.hub.downloaded import plain, without_leftovers
     from weighbridge.shell.small_file import read_small
 
     verifier = verifier_from(options)
-    try:
-        with TerminalProgress() as progress:
-            size = sum(path.lstat().st_size for path in options.folder.rglob("*")) if options.folder.is_dir() else None
-            advance = progress.begin(f"reading every byte of {options.folder}", size)
-            result = verify_folder(options.folder, verifier, on_bytes=advance, threads=options.threads)
-    except ShardSignatureError as error:
-        return _verify_shards(options, error)
+    with TerminalProgress() as progress:
+        chosen = chosen_version(options, options.version, progress)
+        if chosen.note:
+            progress.note(chosen.note)
+        try:
+            with plain(chosen.folder) as folder:
+                size = sum(path.lstat().st_size for path in folder.rglob("*")) if folder.is_dir() else None
+                advance = progress.begin(f"reading every byte of {chosen.folder}", size)
+                found = verify_folder(folder, verifier, on_bytes=advance, threads=options.threads)
+        except ShardSignatureError as error:
+            return _verify_shards(options, chosen.folder, error)
+        result = without_leftovers(found, chosen.folder)
     released = ""
     if result.ok and options.attestation:
         attestation = read_small(options.attestation, MAX_ATTESTATION_BYTES, "the attestation")
@@ -52,17 +62,17 @@ def run(options: argparse.Namespace) -> int:
     return int(not result.ok)
 
 
-def _verify_shards(options: argparse.Namespace, found: "ShardSignatureError") -> int:
+def _verify_shards(options: argparse.Namespace, folder: Path, found: "ShardSignatureError") -> int:
     """Let the code that signs shards verify them; it knows bare keys."""
     from weighbridge.adopt.verify import SIGNATURE_NAME
     from weighbridge.shell.sigstore_identity import verify_shards
 
     if not options.key or options.attestation:
         raise found
-    signature = options.folder / SIGNATURE_NAME
-    verify_shards(options.folder, signature, options.key, algorithm=found.hash_type, shard_bytes=found.shard_bytes)
+    signature = folder / SIGNATURE_NAME
+    verify_shards(folder, signature, options.key, algorithm=found.hash_type, shard_bytes=found.shard_bytes)
     if options.json:
-        print_json({"root": str(options.folder), "ok": True, "problems": [], "shard_bytes": found.shard_bytes})
+        print_json({"root": str(folder), "ok": True, "problems": [], "shard_bytes": found.shard_bytes})
     else:
         print_lines([f"good: in shards of {readable_bytes(found.shard_bytes)}, signed by {options.key}"])
     return 0

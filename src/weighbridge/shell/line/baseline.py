@@ -12,7 +12,7 @@ from weighbridge.evidence.evaluate.engine import ModelSource
 from weighbridge.evidence.probe import Subject
 from weighbridge.gate.rule import PARENT, SOURCE, MeasureRule
 from weighbridge.hub.catalogue import PublishedVersion
-from weighbridge.hub.folder import LocalHub
+from weighbridge.hub.port import Hub
 from weighbridge.shell.plan.model import ParentPlan, Plan
 from weighbridge.shell.progress import Progress
 
@@ -35,7 +35,7 @@ class Baseline:
 
 
 def baselines(
-    plan: Plan, hub: Path, catalogue: Mapping[str, PublishedVersion], progress: Progress
+    plan: Plan, hub: Hub, catalogue: Mapping[str, PublishedVersion], progress: Progress
 ) -> Iterator[Baseline]:
     """Yield what the plan's rules name after `versus`, but for the source and for what is not there.
 
@@ -53,7 +53,7 @@ def baselines(
                 if parent.weights_path is not None and parent.digest and not parent.of:
                     yield Baseline(subject=_parent(parent, parent.weights_path, progress), measures=measures)
         elif (entry := catalogue.get(str(versus))) is not None:
-            folder = LocalHub(hub).path_of(entry.name)
+            folder = hub.path_of(entry.name)
             digest = str(entry.record.get("subject"))
             yield Baseline(subject=_subject(entry.name, folder, digest), measures=measures)
 

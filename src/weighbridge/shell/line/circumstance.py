@@ -2,27 +2,16 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 from weighbridge.dossier.evidence import Evidence, Standing
 from weighbridge.gate.rule import MeasureRule
 from weighbridge.hub.catalogue import PublishedVersion
-from weighbridge.hub.folder import LocalHub
 from weighbridge.shell.gate.records import SignedRecords
 from weighbridge.shell.plan.model import Plan
 
 HISTORY = "history"
 """Key of a catalogue's record: the stages that the version's bytes entered, and when."""
-
-
-def published_in(hub: Path) -> Mapping[str, PublishedVersion]:
-    """Return the catalogue of a hub folder; nothing if there is no hub yet.
-
-    Raises:
-        HubError: if it is damaged.
-    """
-    return LocalHub(hub).catalogue() if hub.is_dir() else {}
 
 
 def with_circumstances(

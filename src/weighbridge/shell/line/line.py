@@ -4,13 +4,14 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import cached_property
-from pathlib import Path
 
 from weighbridge.derive.make import Workbench
+from weighbridge.errors import InputError
+from weighbridge.hub.port import Hub
 from weighbridge.shell.gate.records import read_records, trust_of
 from weighbridge.shell.line.audit import AuditedVersion, Auditor
 from weighbridge.shell.line.baseline import baselines
-from weighbridge.shell.line.circumstance import published_in, with_circumstances
+from weighbridge.shell.line.circumstance import with_circumstances
 from weighbridge.shell.line.decide import Decided, decide_version
 from weighbridge.shell.line.derive import derive_versions
 from weighbridge.shell.line.inputs import read_licence
@@ -35,7 +36,7 @@ class Line:
         progress: told what is being done.
         threads: how many to use.
         clock: tells the time of decisions.
-        hub: folder of the hub; None for the plan's.
+        hub: where versions are published.
     """
 
     plan: Plan
@@ -44,7 +45,7 @@ class Line:
     progress: Progress
     threads: int
     clock: Callable[[], datetime]
-    hub: Path | None = None
+    hub: Hub
 
     @cached_property
     def source(self) -> Source:
@@ -60,6 +61,19 @@ class Line:
     def terms(self) -> ReleaseTerms:
         """The chain of parents and what follows from it."""
         return resolve_terms(self.plan)
+
+    def check_finished(self) -> None:
+        """Return if an earlier run released something of this plan: what it made is used again.
+
+        Raises:
+            InputError: if none did.
+        """
+        if not any(self.workspace.dossiers.iterdir()):
+            raise InputError(
+                "nothing was released of this plan yet",
+                place=str(self.plan.path),
+                hint="Run `weighbridge release` on it; with --hub it publishes there, too.",
+            )
 
     def audited(self) -> tuple[AuditedVersion, ...]:
         """Derive and audit every version."""
@@ -108,12 +122,8 @@ class Line:
             progress=self.progress,
             threads=self.threads,
             clock=self.clock,
-            baselines=tuple(baselines(self.plan, self._hub, published_in(self._hub), self.progress)),
+            baselines=tuple(baselines(self.plan, self.hub, self.hub.catalogue(), self.progress)),
         )
-
-    @property
-    def _hub(self) -> Path:
-        return self.hub or self.plan.hub_path
 
     @cached_property
     def _weighed(self) -> tuple[WeighedVersion, ...]:
@@ -122,7 +132,7 @@ class Line:
     @cached_property
     def _decided(self) -> tuple[Decided, ...]:
         signed = read_records(trust_of(self.plan))
-        catalogue = published_in(self._hub)
+        catalogue = self.hub.catalogue()
         known = (
             replace(v, evidence=with_circumstances(v.evidence, self.plan, signed, catalogue)) for v in self._weighed
         )

@@ -1,4 +1,4 @@
-"""Sign what passed, publish it into a local hub, and write the page that shows the whole family."""
+"""Sign what passed, publish it into a hub, and write the page that shows the whole family."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -12,8 +12,10 @@ from weighbridge.dossier.compose import with_openness
 from weighbridge.dossier.evidence import Standing
 from weighbridge.dossier.release import ReleaseRecord
 from weighbridge.dossier.signature import BundleSigner, Signer, key_hint
-from weighbridge.hub.folder import LocalHub, PublishedVersion, StagedVersion
+from weighbridge.hub.catalogue import PublishedVersion, StagedVersion
+from weighbridge.hub.folder import LocalHub
 from weighbridge.hub.page import Family, VersionView, render_page
+from weighbridge.hub.port import Hub
 from weighbridge.hub.publish import Candidate, publish
 from weighbridge.hub.recall import advisories, with_notices
 from weighbridge.shell.home import home
@@ -29,12 +31,26 @@ PAGE_NAME = "index.html"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Released:
-    """A version that is in the hub."""
+    """A version that is in the hub.
+
+    Attributes:
+        name: `owner/name`.
+        folder: its files on this machine: in the hub's folder, or as they were sent to a hub behind an address.
+        digest: of the manifest of all its files.
+        size_bytes: of all of them together.
+        url: its address; empty in a hub that is a folder.
+    """
 
     name: str
     folder: Path
     digest: str
     size_bytes: int
+    url: str = ""
+
+    def to_json(self) -> dict[str, Any]:
+        """Return a JSON form."""
+        facts = {"name": self.name, "folder": str(self.folder), "digest": self.digest, "size_bytes": self.size_bytes}
+        return facts | ({"url": self.url} if self.url else {})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,7 +60,7 @@ class Outcome:
     Attributes:
         published: versions that are in the hub now, in the plan's order.
         refused: versions that the gate refused.
-        hub: the hub's folder.
+        hub: the hub's folder or address.
         page: the page of the family.
         public_key: the publisher's public key; None if certificates or an identity vouch for the publisher.
         verify_with: options of `weighbridge verify` that say whom to trust.
@@ -52,7 +68,7 @@ class Outcome:
 
     published: tuple[Released, ...]
     refused: tuple[Decided, ...]
-    hub: Path
+    hub: str
     page: Path
     public_key: Path | None
     verify_with: str
@@ -60,12 +76,9 @@ class Outcome:
     def to_json(self) -> dict[str, Any]:
         """Return a JSON form."""
         return {
-            "published": [
-                {"name": v.name, "folder": str(v.folder), "digest": v.digest, "size_bytes": v.size_bytes}
-                for v in self.published
-            ],
+            "published": [version.to_json() for version in self.published],
             "refused": [{"name": d.name, "verdict": d.verdict.to_json()} for d in self.refused],
-            "hub": str(self.hub),
+            "hub": self.hub,
             "page": str(self.page),
             "public_key": None if self.public_key is None else str(self.public_key),
             "verify_with": self.verify_with,
@@ -77,7 +90,7 @@ class Publisher:
     """Who releases, and where to.
 
     Attributes:
-        hub: folder of the hub; None for the plan's.
+        hub: folder of the hub; None for the line's.
         signer: signs the versions.
         public_key: file of the public half; None where certificates or a service vouch for the signer.
         verify_with: options of `weighbridge verify` that say whom to trust.
@@ -97,10 +110,11 @@ class Publisher:
             RefusedError: if the hub decides otherwise, or a dossier would give away a secret.
             HubError: if the hub cannot be written to; what was there before stays.
         """
+        hub = LocalHub(self.hub) if self.hub else line.hub
+        hub.check_writable()
         decided = line.decided()
         records = {d.name: self._record(line, d) for d in decided}
         passed = [d for d in decided if d.verdict.passed]
-        hub = LocalHub(self.hub or line.plan.hub_path)
         page = line.workspace.root / PAGE_NAME
         family = self._family(line, records, decided)
         write_bytes(page, render_page(family).encode())
@@ -120,11 +134,11 @@ class Publisher:
                 line.progress.begin(f"writing and signing the dossier of {d.name}")
                 staged[d.name] = stager.stage(d, records[d.name])
             self._publish(line, hub, passed, staged, family)
-            page = hub.root / PAGE_NAME
+            page = hub.root / PAGE_NAME if isinstance(hub, LocalHub) else page
         return Outcome(
             published=tuple(self._released(hub, d.name, staged[d.name]) for d in passed),
             refused=tuple(d for d in decided if not d.verdict.passed),
-            hub=hub.root,
+            hub=hub.place,
             page=page,
             public_key=self.public_key,
             verify_with=self.verify_with,
@@ -137,10 +151,10 @@ class Publisher:
         return with_openness(record, beside, recognised={"LICENSE": licence} if licence else {})
 
     def _publish(
-        self, line: Line, hub: LocalHub, passed: list[Decided], staged: Mapping[str, Staged], family: Family
+        self, line: Line, hub: Hub, passed: list[Decided], staged: Mapping[str, Staged], family: Family
     ) -> None:
         count = "1 version" if len(passed) == 1 else f"{len(passed)} versions"
-        line.progress.begin(f"publishing {count} to {hub.root}")
+        line.progress.begin(f"publishing {count} to {hub.place}")
         now, before = line.clock(), hub.catalogue()
         candidates = [
             Candidate(
@@ -200,10 +214,11 @@ class Publisher:
             generated_with=f"Weighbridge {__version__}",
         )
 
-    def _released(self, hub: LocalHub, name: str, staged: Staged) -> Released:
+    def _released(self, hub: Hub, name: str, staged: Staged) -> Released:
         return Released(
             name=name,
-            folder=hub.root / "models" / name,
+            folder=hub.root / "models" / name if isinstance(hub, LocalHub) else staged.folder,
+            url="" if isinstance(hub, LocalHub) else hub.link_to(name),
             digest=staged.manifest.digest,
             size_bytes=staged.manifest.size_bytes,
         )

@@ -10,6 +10,7 @@ from typing import Any
 from weighbridge.errors import InputError, PlanError
 from weighbridge.gate.policy import Policy
 from weighbridge.gate.stage import Stage
+from weighbridge.shell.hub.remote_address import checked_address
 from weighbridge.shell.plan.complaint import did_you_mean, probe_name, schema_errors, shown
 from weighbridge.shell.plan.disclose import read_disclosure
 from weighbridge.shell.plan.gates import read_gate
@@ -101,6 +102,7 @@ class _Reader:
         self._licence(written)
         policies = self._policies(written["gates"])
         disclosure, published = read_disclosure(written, self)
+        hub: str = written.get("hub", DEFAULT_HUB)
         return Plan(
             path=path,
             digest=digest,
@@ -126,7 +128,8 @@ class _Reader:
             policies=policies,
             stage=self._stage(written, policies),
             seed=int(written.get("seed", 0)),
-            hub_path=self.path(written.get("hub", DEFAULT_HUB), ("hub",)),
+            hub_path=self.path(DEFAULT_HUB if "://" in hub else hub, ("hub",)),
+            hub_url=self._hub_url(hub) if "://" in hub else "",
             work_path=self.path(written.get("work", DEFAULT_WORK), ("work",)),
             document=self.document,
         )
@@ -156,6 +159,13 @@ class _Reader:
             )
             for number, item in enumerate(written)
         )
+
+    def _hub_url(self, text: str) -> str:
+        try:
+            return checked_address(text)
+        except InputError as error:
+            self.refuse(("hub",), f"`hub` cannot be {shown(text)}: {error.message}", hint=error.hint)
+            return ""
 
     def _optional_path(self, item: Mapping[str, Any], key: str, trail: Trail) -> Path | None:
         return self.path(item[key], (*trail, key)) if key in item else None

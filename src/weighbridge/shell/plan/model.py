@@ -155,7 +155,8 @@ class Plan:
         policies: the policy of each stage that has rules.
         stage: the stage that this release enters; it has a policy.
         seed: seed of every random draw.
-        hub_path: folder to publish into.
+        hub_path: folder to publish into, if `hub_url` is empty.
+        hub_url: address of the hub to publish to; empty for a folder.
         work_path: folder of intermediate results.
         document: the text that the plan came from, for positions.
     """
@@ -185,6 +186,7 @@ class Plan:
     stage: Stage
     seed: int
     hub_path: Path
+    hub_url: str
     work_path: Path
     document: Document = field(repr=False, compare=False)
 

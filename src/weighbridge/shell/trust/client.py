@@ -134,7 +134,7 @@ class TrustedHub:
 
 
 @contextmanager
-def trusted_hub(location: str, home: Path, *, root: bytes | None = None) -> Iterator[TrustedHub]:
+def trusted_hub(location: str, home: Path, *, root: bytes | None = None, token: str = "") -> Iterator[TrustedHub]:
     """Read a hub's metadata, check it, and remember it as seen.
 
     Args:
@@ -142,6 +142,7 @@ def trusted_hub(location: str, home: Path, *, root: bytes | None = None) -> Iter
         home: `weighbridge.shell.home.home()`.
         root: `root.json` as the adopter got it from the publisher; it is remembered for this hub. None for the one that
             was given before, or that this person's own hub began with.
+        token: for a web server that shows the metadata to its own people only.
 
     Raises:
         TrustError: if the metadata is expired, older than what was seen before, altered, or not signed as it must be.
@@ -155,16 +156,16 @@ def trusted_hub(location: str, home: Path, *, root: bytes | None = None) -> Iter
         make_folder(seen)
         # Two at once would fight over the names that python-tuf gives its files.
         with held_lock(home / "seen" / f"{root_id}.lock", wait_seconds=_LOCK_SECONDS):
-            hub = _checked(location, seen, pinned, root_id)
+            hub = _checked(location, seen, pinned, root_id, token)
             if root is not None:
-                _pin(location, home, root)
+                pin(location, home, root)
             yield hub
 
 
-def _checked(location: str, seen: Path, pinned: bytes, root_id: str) -> TrustedHub:
+def _checked(location: str, seen: Path, pinned: bytes, root_id: str, token: str) -> TrustedHub:
     from tuf.ngclient import Updater
 
-    fetcher, base = fetcher_of(location)
+    fetcher, base = fetcher_of(location, token=token)
     with trust_errors(location):
         updater = Updater(str(seen), f"{base}metadata/", fetcher=fetcher, bootstrap=pinned)
         updater.refresh()
@@ -195,9 +196,9 @@ def read_root(path: Path) -> bytes:
 def _pinned(location: str, home: Path, root: bytes | None) -> bytes:
     if root is not None:
         return root
-    pin = _pin_path(location, home)
-    if pin.is_file():
-        return pin.read_bytes()
+    pinned = _pin_path(location, home)
+    if pinned.is_file():
+        return pinned.read_bytes()
     if not is_address(location):
         first = Path(location) / "metadata" / "1.root.json"
         if first.is_file() and (own := home / "trust" / hub_id(first.read_bytes()) / "1.root.json").is_file():
@@ -217,11 +218,12 @@ def _pin_path(location: str, home: Path) -> Path:
     return home / "pins" / f"{hashlib.sha256(name.encode('utf-8', 'surrogateescape')).hexdigest()[:32]}.root.json"
 
 
-def _pin(location: str, home: Path, root: bytes) -> None:
-    pin = _pin_path(location, home)
-    if pin.is_file() and pin.read_bytes() == root:
+def pin(location: str, home: Path, root: bytes) -> None:
+    """Remember the root that is trusted for a hub."""
+    path = _pin_path(location, home)
+    if path.is_file() and path.read_bytes() == root:
         return
-    make_folder(pin.parent)
-    temporary = pin.with_name(f".{secrets.token_hex(8)}")
+    make_folder(path.parent)
+    temporary = path.with_name(f".{secrets.token_hex(8)}")
     write_synced(temporary, root)
-    temporary.replace(pin)
+    temporary.replace(path)

@@ -29,11 +29,12 @@ def is_address(location: str) -> bool:
     return location.partition("://")[0].lower() in ("http", "https") and "://" in location
 
 
-def fetcher_of(location: str) -> "tuple[FetcherInterface, str]":
+def fetcher_of(location: str, *, token: str = "") -> "tuple[FetcherInterface, str]":
     """Return what fetches from a hub, and the address below which it finds `metadata/` and the targets.
 
     Args:
         location: a hub's folder, a plain copy of one, or an http or https address of either.
+        token: sent to a web server as a bearer token, and to no other that it leads to; empty for none.
 
     Raises:
         InputError: if it is another kind of address.
@@ -43,7 +44,7 @@ def fetcher_of(location: str) -> "tuple[FetcherInterface, str]":
             urlsplit(location)
         except ValueError as error:
             raise InputError(f"this is no web address: {error}", place=location[:200], hint=_HINT) from error
-        return _web_fetcher(), location.rstrip("/") + "/"
+        return _web_fetcher(token), location.rstrip("/") + "/"
     if "://" in location:
         raise InputError(
             f"a hub is a folder or an http address, and not {location[:200]!r}",
@@ -52,11 +53,17 @@ def fetcher_of(location: str) -> "tuple[FetcherInterface, str]":
     return _folder_fetcher(Path(location)), _FOLDER_URL
 
 
-def _web_fetcher() -> "FetcherInterface":
+def _web_fetcher(token: str) -> "FetcherInterface":
     from tuf.ngclient import FetcherInterface
     from tuf.ngclient.urllib3_fetcher import Urllib3Fetcher
 
     inner = Urllib3Fetcher(app_user_agent="weighbridge")
+    if token:
+        from tuf.ngclient._internal.proxy import ProxyEnvironment
+
+        # It has no other way to send a header. urllib3 leaves this one out where a redirect leads to another host.
+        headers = {"User-Agent": "weighbridge", "Authorization": f"Bearer {token}"}
+        inner._proxy_env = ProxyEnvironment(headers=headers)
 
     class WebFetcher(FetcherInterface):
         def _fetch(self, url: str) -> Iterator[bytes]:
