@@ -241,7 +241,7 @@ def test_what_cannot_be_is_answered_as_the_client_expects(hub: RunningHub) -> No
 def test_strange_names_and_huge_bodies_are_refused_in_order(tmp_path: Path, database: str) -> None:
     with running_hub(tmp_path / "hub", database=database) as hub:
         alice, bob = gated(hub), api_of(hub, "bob")
-        assert refused(alice.grant_access, REPO, "b\0ob") == 404
+        assert refused(alice.grant_access, REPO, "b\0ob") == 400
         grant = f"{hub.endpoint}/api/models/{REPO}/user-access-request/grant"
         mine = {"Authorization": f"Bearer {alice.token}"}
         assert httpx2.post(grant, headers=mine, content=b'{"user": "\\ud800"}').status_code == 404

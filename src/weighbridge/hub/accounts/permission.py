@@ -31,7 +31,8 @@ class Access(Enum):
 _BY_ROLE = {
     "read": {Access.SEE, Access.READ, Access.DISCUSS},
     "contributor": {Access.SEE, Access.READ, Access.DISCUSS},
-    "write": {Access.SEE, Access.READ, Access.DISCUSS, Access.WRITE},
+    # As on the Hub: who may write to an organisation's repositories also makes, renames and deletes them.
+    "write": set(Access),
     "admin": set(Access),
 }
 

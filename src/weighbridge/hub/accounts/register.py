@@ -27,8 +27,8 @@ SECRET_LETTERS = 37
 _NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9]|[-_.](?=[A-Za-z0-9])){0,95}")
 _ALPHABET = string.ascii_letters + string.digits
 _RESERVED = re.compile(
-    "api|admin|buckets|cas|datasets|docs|files|health|hub|join|kernels|login|logout|main|me|metrics|models|new|none|oauth|organizations"
-    "|papers|resolve|settings|spaces|static|status|tree|uploads"
+    "admin|api|buckets|cas|datasets|docs|files|health|hub|join|kernels|login|logout|main|me|metrics"
+    "|models|new|none|oauth|organizations|papers|resolve|settings|spaces|static|status|tree|uploads|v1|v2"
 )
 
 
@@ -216,11 +216,17 @@ def revoke_token(connection: Connection, token_id: int, *, now_ms: int) -> None:
     Raises:
         InputError: if there is none of that number.
     """
+    if not 0 < token_id < 1 << 63:
+        raise _no_token(token_id)
     changed = connection.execute(
         update(token).where(token.c.id == token_id).values(revoked_ms=func.coalesce(token.c.revoked_ms, now_ms))
     )
     if not changed.rowcount:
-        raise InputError(f"there is no token {token_id}", hint="`weighbridge hub token list` lists them.")
+        raise _no_token(token_id)
+
+
+def _no_token(token_id: int) -> InputError:
+    return InputError(f"there is no token {token_id}", hint="`weighbridge hub token list` lists them.")
 
 
 def _check_scope(scope: Scope) -> None:

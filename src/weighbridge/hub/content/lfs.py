@@ -125,7 +125,8 @@ def batch(connection: Connection, call: Call, repo: Repository, document: Mappin
     operation, objects = document.get("operation"), document.get("objects")
     if operation not in ("upload", "download") or not isinstance(objects, list):
         raise bad_request("A batch request states an operation, upload or download, and a list of objects.")
-    if document.get("hash_algo", "sha256") != "sha256":
+    # The second is how @huggingface/hub writes it.
+    if document.get("hash_algo", "sha256") not in ("sha256", "sha_256"):
         raise Refusal(409, "Only SHA-256 is supported.")
     if len(objects) > MAX_OBJECTS:
         raise too_large(f"A batch request has at most {MAX_OBJECTS:,} objects.")

@@ -1,16 +1,16 @@
 """The bytes of a large file, put together from its chunks, each verified on its way."""
 
 import threading
-from collections import deque
 from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import NamedTuple
 
 from sqlalchemy import select
 
+from weighbridge.hub.content.ahead import ahead
 from weighbridge.hub.content.content import Content, ContentError, Term
 from weighbridge.hub.database.schema import xorb
 from weighbridge.hub.server import HubServer
@@ -43,17 +43,8 @@ def blocks(hub: HubServer, content: Content, start: int = 0, end: int | None = N
         ByteStoreError: if the store fails.
     """
     stop = content.size_bytes if end is None else min(end, content.size_bytes)
-    waiting: deque[Future[bytes]] = deque()
-    try:
-        for piece in _pieces(hub, content, start, stop):
-            waiting.append(_pool().submit(_decoded, hub, piece))
-            if len(waiting) > _AHEAD:
-                yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
-    finally:
-        for job in waiting:
-            job.cancel()
+    jobs = (partial(_decoded, hub, piece) for piece in _pieces(hub, content, start, stop))
+    yield from ahead(_pool(), jobs, depth=_AHEAD)
 
 
 def whole_file(hub: HubServer, content: Content) -> Path | None:

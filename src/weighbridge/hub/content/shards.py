@@ -10,7 +10,7 @@ import hashlib
 import tempfile
 from collections.abc import Callable, Collection, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from functools import cache
+from functools import cache, partial
 from typing import IO, Any, Final
 
 import orjson
@@ -19,6 +19,7 @@ from sqlalchemy import Connection, select
 
 from weighbridge.errors import WeighbridgeError
 from weighbridge.hub.accounts.permission import Access
+from weighbridge.hub.content.ahead import ahead
 from weighbridge.hub.content.content import Content, MissingContentError, Term, add_contents, batches
 from weighbridge.hub.content.xet_token import Bearer, admit, allowed, repository_of
 from weighbridge.hub.content.xorbs import refused
@@ -28,6 +29,7 @@ from weighbridge.hub.http.route import Call, Stream
 from weighbridge.hub.http.stream import document, pour
 from weighbridge.hub.repositories.bounded_cache import BoundedCache
 from weighbridge.hub.server import HubServer
+from weighbridge.hub.xet.chunk import Buffer
 from weighbridge.hub.xet.errors import ShardError, XetError
 from weighbridge.hub.xet.file_check import CheckedFile, check_file, check_xorb
 from weighbridge.hub.xet.merkle import to_hex
@@ -39,6 +41,7 @@ MAX_SHARDS: Final = 2
 
 MAX_TERMS: Final = 500_000
 _HASHED_AT_ONCE: Final = 2
+_UNPACKED_AHEAD: Final = 2
 _PIECE_BYTES: Final = 2 * 1024 * 1024
 _INDEX_BYTES: Final = 32 * 1024 * 1024
 _MAX_REPOSITORIES: Final = 200
@@ -128,6 +131,11 @@ def _shard_pool() -> ThreadPoolExecutor:
 @cache
 def _hash_pool() -> ThreadPoolExecutor:
     return ThreadPoolExecutor(_HASHED_AT_ONCE, thread_name_prefix="hub-sha256")
+
+
+@cache
+def _unpack_pool() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(_HASHED_AT_ONCE, thread_name_prefix="hub-unpack")
 
 
 def _accepted(call: Call, bearer: Bearer, spool: IO[bytes], tell: Tell) -> bool:
@@ -273,15 +281,23 @@ def _terms(entry: FileEntry) -> tuple[Term, ...]:
 
 def _read(hub: HubServer, name: str, file: CheckedFile, terms: tuple[Term, ...]) -> Content:
     state = hashlib.sha256()
-    for key, index, term in _placed(hub, terms):
-        for first, end in _pieces(index, term):
-            # The chunks were verified when they came in, a moment ago: only their bytes are wanted now.
-            for chunk in each_chunk(hub.store.read_range(key, *index.byte_range(first, end))):
-                state.update(chunk)
+    jobs = (
+        partial(_unpacked, hub, key, index.byte_range(first, end))
+        for key, index, term in _placed(hub, terms)
+        for first, end in _pieces(index, term)
+    )
+    for chunks in ahead(_unpack_pool(), jobs, depth=_UNPACKED_AHEAD):
+        for chunk in chunks:
+            state.update(chunk)
     sha256 = state.hexdigest()
     if file.sha256 is not None and sha256 != file.sha256:
         raise ShardError(f"its bytes have the SHA-256 {sha256}, not {file.sha256}", place=f"file {name}")
     return Content(sha256=sha256, xet_hash=name, size_bytes=file.size_bytes, terms=terms)
+
+
+def _unpacked(hub: HubServer, key: str, span: tuple[int, int]) -> list[Buffer]:
+    # The chunks were verified when they came in, a moment ago: only their bytes are wanted now.
+    return list(each_chunk(hub.store.read_range(key, *span)))
 
 
 def _placed(hub: HubServer, terms: Iterable[Term]) -> Iterator[tuple[str, XorbIndex, Term]]:

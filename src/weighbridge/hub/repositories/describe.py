@@ -200,6 +200,8 @@ _PROPERTIES: Mapping[str, Callable[[View], Any]] = {
     "trendingScore": lambda view: view.repo.likes,
     "usedStorage": lambda view: view.repo.used_storage_bytes,
     "widgetData": _nothing,
+    # Asked for by huggingface_hub before 1.0, which else uploads no large folder.
+    "xetEnabled": lambda view: True,
 }
 
 _ALWAYS = ("author", "createdAt", "disabled", "gated", "lastModified", "likes", "private", "sha", "siblings", "tags")
@@ -221,7 +223,7 @@ _LISTED: Final = {
 }
 _COMMON = {
     *("author", "cardData", "createdAt", "disabled", "lastModified", "likes", "private", "resourceGroup", "sha"),
-    *("siblings", "tags", "trendingScore", "usedStorage", "gated"),
+    *("siblings", "tags", "trendingScore", "usedStorage", "gated", "xetEnabled"),
 }
 _EXPANDABLE: Final = {
     "model": _COMMON

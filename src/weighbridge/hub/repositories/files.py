@@ -2,6 +2,7 @@
 
 from weighbridge.hub.repositories import (
     commit_routes,
+    gguf_routes,
     git_routes,
     preupload_routes,
     resolve_routes,
@@ -14,4 +15,5 @@ ROUTES = (
     *commit_routes.ROUTES,
     *safetensors_routes.ROUTES,
     *git_routes.ROUTES,
+    *gguf_routes.ROUTES,
 )

@@ -42,7 +42,7 @@ def info_refs(call: Call, *, kind: str) -> Reply:
     """List the refs, for a clone or a fetch."""
     service = call.query.get("service", "")
     if service == "git-receive-pack":
-        raise asking_git(forbidden(_NO_PUSH))
+        return _shown(forbidden(_NO_PUSH))
     if service != "git-upload-pack":
         raise bad_request("Only git's smart protocol is spoken here: use git 1.6.6 or later.")
     try:
@@ -51,14 +51,22 @@ def info_refs(call: Call, *, kind: str) -> Reply:
             refs = {ref.name: ref.oid for ref in list_refs(connection, repo.id)}
             peeled = peeled_tags(DatabaseObjects(connection, repo.id), refs)
     except Refusal as refusal:
-        raise asking_git(refusal) from None
+        return _shown(refusal)
     body = advertise_refs(refs, MAIN, peeled=peeled)
     return Reply(body=body, headers={**_FRESH, "Content-Type": ADVERTISEMENT_TYPE})
 
 
 def receive_pack(call: Call, *, kind: str) -> Reply:
     """Refuse a push, in one sentence that git shows."""
-    raise asking_git(forbidden(_NO_PUSH))
+    return _shown(forbidden(_NO_PUSH))
+
+
+def _shown(refusal: Refusal) -> Reply:
+    # Git shows a refusal to its user if it is plain text, and as it is: nothing in it may steer a terminal.
+    told = "".join(letter for letter in asking_git(refusal).message if letter.isprintable()) + "\n"
+    code = {"X-Error-Code": refusal.code} if refusal.code else {}
+    headers = {**refusal.headers, **code, "Content-Type": "text/plain; charset=utf-8"}
+    return Reply(status=refusal.status, body=told.encode("utf-8", "replace"), headers=headers)
 
 
 async def fetch(request: web.Request, stream: Stream, kind: str) -> web.StreamResponse:

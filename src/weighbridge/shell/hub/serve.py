@@ -7,6 +7,7 @@ died anew, and passes SIGTERM and SIGINT on.
 import asyncio
 import contextlib
 import ipaddress
+import json
 import logging
 import os
 import signal
@@ -18,13 +19,15 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from weighbridge.errors import HubError, InputError
+from weighbridge.errors import HubError, InputError, WeighbridgeError
 from weighbridge.hub.server import GIB, HubServer, HubSettings
 from weighbridge.shell.hub.first_start import first_start
 
 _LOG = logging.getLogger("weighbridge.hub")
 _QUICK_DEATH_SECONDS = 2.0
 _GRACE_SECONDS = 20.0
+# Received ahead of whoever takes a body: with less, an upload waits for the event loop after every few reads.
+_READ_BYTES = 1024 * 1024
 _LOOK_SECONDS = 0.5
 
 
@@ -85,7 +88,7 @@ def serve(serving: Serving, ready: Callable[[str, Path | None], None]) -> int:
         # Before prometheus_client is imported: it looks once.
         os.environ["PROMETHEUS_MULTIPROC_DIR"] = metrics
         listening = _listen(serving.host, serving.port)
-        token_file = _prepare(serving)
+        token_file = _prepare(serving) if serving.workers == 1 else _prepare_apart(serving)
         shown = f"[{serving.host}]" if ":" in serving.host else serving.host
         ready(serving.settings.public_url or f"http://{shown}:{listening.getsockname()[1]}", token_file)
         if serving.workers == 1:
@@ -101,6 +104,40 @@ def _prepare(serving: Serving) -> Path | None:
     finally:
         # No connection may cross a fork.
         hub.database.close()
+
+
+def _prepare_apart(serving: Serving) -> Path | None:
+    """Prepare in a process of its own: the library of an object store starts threads, which no fork survives."""
+    reading, writing = os.pipe()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    pid = os.fork()
+    if pid == 0:
+        code = 1
+        try:
+            os.close(reading)
+            with os.fdopen(writing, "w") as out:
+                json.dump(_prepared(serving), out)
+            code = 0
+        finally:
+            os._exit(code)
+    os.close(writing)
+    with os.fdopen(reading) as told:
+        said = told.read()
+    if os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]):
+        raise HubError("the hub cannot be opened", place=str(serving.folder), hint="The lines above say why.")
+    outcome = json.loads(said)
+    if "error" in outcome:
+        raise HubError(outcome["error"], place=outcome["place"], hint=outcome["hint"])
+    return Path(outcome["token_file"]) if outcome["token_file"] else None
+
+
+def _prepared(serving: Serving) -> dict[str, str | None]:
+    try:
+        token_file = _prepare(serving)
+    except WeighbridgeError as error:
+        return {"error": error.message, "place": error.place, "hint": error.hint}
+    return {"token_file": str(token_file) if token_file else None}
 
 
 class _Workers:
@@ -175,7 +212,9 @@ def _work(serving: Serving, listening: socket.socket) -> int:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, stop.set)
         # A refused body is not read to its end: the client has its answer.
-        runner = web.AppRunner(app, access_log=None, shutdown_timeout=_GRACE_SECONDS, lingering_time=1)
+        runner = web.AppRunner(
+            app, access_log=None, shutdown_timeout=_GRACE_SECONDS, lingering_time=1, read_bufsize=_READ_BYTES
+        )
         await runner.setup()
         await web.SockSite(runner, listening, backlog=1024).start()
         while not stop.is_set():
