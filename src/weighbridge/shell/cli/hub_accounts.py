@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from weighbridge.hub.accounts.caller import Scope
 
 _DAY_MS = 24 * 3600 * 1000
+_MOST_DAYS = 36_500
 
 _ACTIONS = {
     "user": ("add", "list", "disable", "enable", "remove"),
@@ -141,7 +142,7 @@ def _token(connection: "Connection", options: argparse.Namespace, now_ms: int) -
 
     match options.action:
         case "add":
-            expires = None if options.days is None else now_ms + int(options.days * _DAY_MS)
+            expires = None if options.days is None else now_ms + _milliseconds(options.days)
             scopes = tuple(map(_scope, options.scope))
             secret = add_token(
                 connection, options.user, options.name, options.role, now_ms=now_ms, scopes=scopes, expires_ms=expires
@@ -190,9 +191,17 @@ def _scope(text: str) -> "Scope":
     from weighbridge.hub.accounts.caller import Scope
 
     parts = text.split(":")
-    if len(parts) != 3:
+    if len(parts) != 3 or not all(parts):
         raise InputError("this is no scope", place=f"--scope {text}", hint="Give TYPE:NAME:PERMISSION,PERMISSION…")
     return Scope(entity_type=parts[0], entity_name=parts[1], permissions=frozenset(parts[2].split(",")))
+
+
+def _milliseconds(days: float) -> int:
+    from weighbridge.errors import InputError
+
+    if not 0 < days <= _MOST_DAYS:
+        raise InputError("this is no number of days", place=f"--days {days}", hint="Give 30, or 0.5; at most 36500.")
+    return int(days * _DAY_MS)
 
 
 def _day(milliseconds: int | None) -> str:

@@ -83,6 +83,8 @@ def restore(copy: Path, folder: Path, *, progress: Progress) -> Copied:
 def _copy_database(source: Path, target: Path) -> None:
     half = target.with_name(f"{target.name}.half")
     half.unlink(missing_ok=True)
+    # It holds the hub's secret: nobody else reads it, whatever their rights in the folder.
+    os.close(os.open(half, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
     try:
         with closing(sqlite3.connect(f"file:{source}?mode=ro", uri=True)) as reading:
             reading.execute("VACUUM INTO ?", (str(half),))
