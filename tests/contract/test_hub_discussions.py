@@ -353,7 +353,7 @@ def test_nonsense_is_refused_with_one_sentence(tmp_path: Path, database: str) ->
         alice = a_repository(hub)
         mine = {"Authorization": f"Bearer {alice.token}"}
         base = f"{hub.endpoint}/api/models/{REPO}/discussions"
-        alice.create_discussion(REPO, "nul \0 in a title", description="and \0 here")
+        alice.create_discussion(REPO, "a title", description="a text")
         for path, body in (
             ("", b'{"title": "", "description": "x"}'),
             ("", b'{"title": 5, "description": "x"}'),

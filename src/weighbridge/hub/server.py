@@ -31,7 +31,7 @@ class HubSettings:
         url_seconds: how long an address that carries its own permission is good.
         requests_per_window: how many requests of one caller are answered in a window; 0 for no limit.
         window_seconds: the length of that window.
-        x_accel: the `internal` location, of an nginx before this server, that leads into the hub folder: nginx then sends
+        x_accel: the `internal` location of an nginx before this server that leads into the hub folder: nginx then sends
             the bytes; without a slash at its end; empty for none.
         redirect_downloads: on an object store, send clients there by a signed address, instead of passing bytes on.
     """

@@ -1,6 +1,10 @@
 """POST /api/{kind}/{owner}/{name}/commit/{revision}: a commit as clients of the Hugging Face API send it."""
 
-from functools import partial
+import asyncio
+import tempfile
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache, partial
+from typing import IO, Final
 
 from aiohttp import web
 from sqlalchemy import Connection
@@ -21,14 +25,25 @@ from weighbridge.hub.repositories.kind_routes import name_in
 from weighbridge.hub.repositories.name import page_url
 from weighbridge.hub.repositories.refs import lookup, resolve
 
+_AT_ONCE: Final = 3
+"""So many commits are made at once by a process; each holds a line, which may be a file of `max_regular_bytes`."""
+
+_BLOCK_BYTES: Final = 1024 * 1024
+
 
 async def commit(request: web.Request, stream: Stream, kind: str) -> web.Response:
-    """Read the body line by line and make the commit."""
-    call, settings = stream.call, stream.call.hub.settings
+    """Take the body, which waits on disk until it is complete, and make the commit."""
+    call = stream.call
     await stream.work(_check, call, kind)
-    with CommitReader(max_body_bytes=settings.max_commit_bytes, max_file_bytes=settings.max_regular_bytes) as body:
-        await pour(request, stream, body.feed, limit=settings.max_commit_bytes)
-        return document(await stream.work(_commit, call, kind, body))
+    with tempfile.TemporaryFile() as spool:
+        await pour(request, stream, spool.write, limit=call.hub.settings.max_commit_bytes)
+        made = asyncio.get_running_loop().run_in_executor(_desk(), _commit, call, kind, spool)
+        return document(await made)
+
+
+@cache
+def _desk() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="hub-commit")
 
 
 def commit_ref(revision: str) -> str:
@@ -66,7 +81,16 @@ def _repository(connection: Connection, call: Call, kind: str, *, lock: bool) ->
     return repo, ref_name
 
 
-def _commit(call: Call, kind: str, body: CommitReader) -> dict[str, object]:
+def _commit(call: Call, kind: str, spool: IO[bytes]) -> dict[str, object]:
+    settings = call.hub.settings
+    spool.seek(0)
+    with CommitReader(max_body_bytes=settings.max_commit_bytes, max_file_bytes=settings.max_regular_bytes) as body:
+        while block := spool.read(_BLOCK_BYTES):
+            body.feed(block)
+        return _made(call, kind, body)
+
+
+def _made(call: Call, kind: str, body: CommitReader) -> dict[str, object]:
     wanted = body.finish()
     if not wanted.title.strip():
         raise bad_request("The summary of a commit is not empty.")
