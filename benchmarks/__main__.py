@@ -19,6 +19,8 @@ NAMES = (
     "sequential",
     "overlap",
     "xet_formats",
+    "hub_bytes",
+    "hub_json",
 )
 
 
