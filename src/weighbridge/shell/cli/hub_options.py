@@ -52,6 +52,6 @@ def need_server() -> None:
 
     from weighbridge.errors import MissingExtraError
 
-    for module in ("aiohttp", "sqlalchemy", "alembic", "obstore", "lz4", "orjson", "dulwich", "prometheus_client"):
+    for module in ("aiohttp", "sqlalchemy", "alembic", "obstore", "lz4", "orjson", "prometheus_client"):
         if find_spec(module) is None:
             raise MissingExtraError(module, extra="server")
