@@ -83,7 +83,8 @@ def test_a_copy_made_while_files_come_in_is_a_whole_hub(hub: HubProcess, tmp_pat
     done = restored.run("restore", str(tmp_path / "copy"), "--folder", str(restored.folder), "--json")
     assert done.returncode == 0, done.stderr
     assert restored.told("verify") == {"sound": True, "damages": []}
-    assert restored.told("gc", "--grace", "0")["deleted_files"] == 0
+    # The file of the upload that was under way may be there without its commit.
+    assert restored.told("gc", "--grace", "0")["deleted_files"] <= 1
     (restored.folder / "operator-token").write_text(hub.token)
     with serving(restored):
         copy = HfApi(endpoint=restored.endpoint, token=hub.token)

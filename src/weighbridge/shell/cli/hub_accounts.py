@@ -94,7 +94,7 @@ _OPTIONS: dict[tuple[str, str], Callable[[argparse.ArgumentParser], None]] = {
 
 def run(options: argparse.Namespace) -> int:
     """Do it and print the result."""
-    hub = opened(options)
+    hub = opened(options, make=options.action == "add" and options.hub_verb != "token")
     act = {"user": _user, "token": _token, "org": _org}[options.hub_verb]
     with hub.database.write() as connection:
         document = act(connection, options, hub.now_ms())

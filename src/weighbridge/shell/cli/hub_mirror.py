@@ -74,7 +74,7 @@ def _import_options(parser: argparse.ArgumentParser) -> None:
 
 
 def _pull(options: argparse.Namespace) -> int:
-    hub = opened(options)
+    hub = opened(options, make=True)
     from weighbridge.shell.hub.mirror_pull import PullWish, pull
 
     wish = PullWish(
@@ -150,7 +150,7 @@ def _import(options: argparse.Namespace) -> int:
     from weighbridge.shell.signing import EcKeyVerifier
 
     verifier = EcKeyVerifier.load(options.trust)
-    hub = opened(options)
+    hub = opened(options, make=True)
     from weighbridge.shell.hub.mirror_bundle import import_bundle
 
     with TerminalProgress() as progress:

@@ -25,8 +25,8 @@ def add_hub_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--store", metavar="URL", default="", help="s3://bucket/prefix instead of the folder")
 
 
-def opened(options: argparse.Namespace) -> "HubServer":
-    """Return the hub that the options name.
+def opened(options: argparse.Namespace, *, make: bool = False) -> "HubServer":
+    """Return the hub that the options name; `make` makes it where there is none yet.
 
     Raises:
         MissingExtraError: without the packages that a server needs.
@@ -37,7 +37,7 @@ def opened(options: argparse.Namespace) -> "HubServer":
     from weighbridge.errors import InputError
     from weighbridge.shell.hub.wiring import EMBEDDED, open_hub
 
-    if not options.database and not (options.folder / EMBEDDED).is_file():
+    if not make and not options.database and not (options.folder / EMBEDDED).is_file():
         raise InputError(
             "there is no hub",
             place=str(options.folder),
