@@ -174,7 +174,7 @@ git_object = Table(
     sqlite_with_rowid=False,
 )
 
-# The listing of the head of `main`, compressed by LZ4: derived, and may be dropped at any time.
+# The listing of the head of `main`, packed by LZ4: derived, and may be dropped at any time.
 head_listing = Table(
     "head_listing",
     METADATA,

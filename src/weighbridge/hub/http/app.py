@@ -27,6 +27,8 @@ from weighbridge.hub.server import HubServer
 
 _LOG = logging.getLogger("weighbridge.hub")
 
+_READERS = 2
+
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 _LOOPBACK = re.compile(r"(?:127\.0\.0\.1|localhost|\[::1\])(?::[0-9]{1,5})?", re.ASCII)
@@ -34,13 +36,23 @@ _MOST_OF_A_MESSAGE = 1000
 
 
 def build_app(hub: HubServer, routes: Iterable[Route | StreamRoute], *, threads: int = 8) -> web.Application:
-    """Return the application of one server process."""
+    """Return the application of one server process.
+
+    Args:
+        hub: what it serves.
+        routes: in the order in which paths are tried.
+        threads: how many functions may wait for the database, the store or each other at once.
+    """
+    # A file's answers come at once: more threads would only take the interpreter's lock from each other. They have
+    # a pool of their own, so that reading goes on while all others wait to write.
+    reading = ThreadPoolExecutor(_READERS if hub.database.is_sqlite else threads, thread_name_prefix="hub-read")
     # No limit of the framework's: every route reads its own body up to its own limit.
     limit = RequestLimit(hub.settings.requests_per_window, hub.settings.window_seconds)
     app = web.Application(client_max_size=0, middlewares=[observed(limit, refused), _refusals])
     pool = ThreadPoolExecutor(threads, thread_name_prefix="hub")
     for route in routes:
-        handler = _plain(hub, pool, route) if isinstance(route, Route) else _streaming(hub, pool, route)
+        used = reading if route.method == "GET" else pool
+        handler = _plain(hub, used, route) if isinstance(route, Route) else _streaming(hub, pool, route)
         if route.method == "GET":
             app.router.add_get(route.path, handler, allow_head=True)
         else:
@@ -51,7 +63,8 @@ def build_app(hub: HubServer, routes: Iterable[Route | StreamRoute], *, threads:
     app.router.add_get("/health/ready", _readiness(hub, pool))
 
     async def _close(_: web.Application) -> None:
-        pool.shutdown(wait=False, cancel_futures=True)
+        for each in (reading, pool):
+            each.shutdown(wait=False, cancel_futures=True)
 
     app.on_cleanup.append(_close)
     return app

@@ -4,7 +4,7 @@ A tree never changes and neither does what is in it, so the JSON of a listing is
 to a bound: most requests for files read one row of the database.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any, Final
@@ -18,7 +18,7 @@ from weighbridge.hub.git.objects import EMPTY_TREE_OID
 from weighbridge.hub.git.tree import READ_BATCH, PathEntry, find, find_many, list_folder, walk
 from weighbridge.hub.repositories import head_listing
 from weighbridge.hub.repositories.bounded_cache import BoundedCache
-from weighbridge.hub.repositories.head_listing import HeadListing
+from weighbridge.hub.repositories.head_listing import HeadListing, packed, unpacked
 from weighbridge.hub.repositories.objects import BlobFacts, DatabaseObjects
 from weighbridge.hub.repositories.times import iso_of
 
@@ -57,7 +57,7 @@ class Files:
         Raises:
             MissingObjectError: if it is not.
         """
-        made = self._kept(("root", False, "", commit_oid), lambda: self._root(commit_oid).encode())
+        made = self._kept(("root", False, "", commit_oid), lambda: packed(self._root(commit_oid).encode()))
         return (made or b"").decode()
 
     def listed(self, tree_oid: str, folder: str, *, recursive: bool) -> bytes | None:
@@ -118,8 +118,8 @@ class Files:
         return HeadListing(
             commit_oid=commit_oid,
             tree_oid=tree_oid,
-            files=self._list(tree_oid, "", recursive=True) or b"[]",
-            siblings=self._siblings(tree_oid, blobs=False),
+            files=packed(self._list(tree_oid, "", recursive=True) or b"[]"),
+            siblings=packed(self._siblings(tree_oid, blobs=False)),
         )
 
     def _ready(self) -> HeadListing | None:
@@ -132,14 +132,16 @@ class Files:
         head = self._ready()
         return head.tree_oid if head and head.commit_oid == commit_oid else self.objects.commit(commit_oid).tree
 
-    def _kept(self, asked: tuple[str, bool, str, str], make: Any) -> bytes | None:
+    def _kept(self, asked: tuple[str, bool, str, str], make: Callable[[], bytes | None]) -> bytes | None:
+        """Return what `make` made, packed, at the first time."""
         key = (self._repository_id, *asked)
         kept = self._cache.get(key)
         if kept is None:
             kept = make()
-            if kept is not None:
-                self._cache.put(key, kept, len(kept))
-        return kept
+            if kept is None:
+                return None
+            self._cache.put(key, kept, len(kept))
+        return unpacked(kept)
 
     def _entries(self, tree_oid: str, folder: str, recursive: bool, after: str = "") -> Iterator[PathEntry] | None:
         if recursive:
@@ -156,7 +158,8 @@ class Files:
     def _listed(self, tree_oid: str, folder: str, recursive: bool) -> bytes | None:
         if recursive and not folder and (head := self._ready()) and head.tree_oid == tree_oid:
             return head.files
-        return self._list(tree_oid, folder, recursive=recursive)
+        listed = self._list(tree_oid, folder, recursive=recursive)
+        return None if listed is None else packed(listed)
 
     def _list(self, tree_oid: str, folder: str, *, recursive: bool) -> bytes | None:
         entries = self._entries(tree_oid, folder, recursive)
@@ -167,7 +170,7 @@ class Files:
     def _siblings_at(self, tree_oid: str, blobs: bool) -> bytes:
         if not blobs and (head := self._ready()) and head.tree_oid == tree_oid:
             return head.siblings
-        return self._siblings(tree_oid, blobs=blobs)
+        return packed(self._siblings(tree_oid, blobs=blobs))
 
     def _siblings(self, tree_oid: str, *, blobs: bool) -> bytes:
         if tree_oid == EMPTY_TREE_OID:

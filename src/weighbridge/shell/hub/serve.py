@@ -1,4 +1,7 @@
-"""The server's processes: one socket, several workers, one of them at a time does the background work.
+"""The server's processes: one address, several workers, one of them at a time does the background work.
+
+Each worker has a socket of its own at the address, and the kernel divides the connections among them: where they share
+one, whoever wakes first takes all that wait.
 
 Workers are forked before any of them has threads or connections. The first process only waits: it starts a worker that
 died anew, and passes SIGTERM and SIGINT on.
@@ -29,6 +32,7 @@ _GRACE_SECONDS = 20.0
 # Received ahead of whoever takes a body: with less, an upload waits for the event loop after every few reads.
 _READ_BYTES = 1024 * 1024
 _LOOK_SECONDS = 0.5
+_SWITCH_SECONDS = 0.0005
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,12 +91,12 @@ def serve(serving: Serving, ready: Callable[[str, Path | None], None]) -> int:
     with tempfile.TemporaryDirectory(prefix="weighbridge-metrics-") as metrics:
         # Before prometheus_client is imported: it looks once.
         os.environ["PROMETHEUS_MULTIPROC_DIR"] = metrics
-        listening = _listen(serving.host, serving.port)
+        listening = _listen(serving.host, serving.port, serving.workers)
         token_file = _prepare(serving) if serving.workers == 1 else _prepare_apart(serving)
         shown = f"[{serving.host}]" if ":" in serving.host else serving.host
-        ready(serving.settings.public_url or f"http://{shown}:{listening.getsockname()[1]}", token_file)
+        ready(serving.settings.public_url or f"http://{shown}:{listening[0].getsockname()[1]}", token_file)
         if serving.workers == 1:
-            return _work(serving, listening)
+            return _work(serving, listening[0])
         return _Workers(serving, listening).run()
 
 
@@ -141,10 +145,10 @@ def _prepared(serving: Serving) -> dict[str, str | None]:
 
 
 class _Workers:
-    def __init__(self, serving: Serving, listening: socket.socket) -> None:
+    def __init__(self, serving: Serving, listening: list[socket.socket]) -> None:
         self._serving = serving
-        self._listening = listening
-        self._began: dict[int, float] = {}
+        self._free = listening
+        self._began: dict[int, tuple[float, socket.socket]] = {}
         self._stopping = False
         self._failed = False
 
@@ -155,7 +159,11 @@ class _Workers:
             self._start()
         while self._began:
             pid, status = os.wait()
-            lived = time.monotonic() - self._began.pop(pid, 0.0)
+            if pid not in self._began:
+                continue
+            began, listening = self._began.pop(pid)
+            self._free.append(listening)
+            lived = time.monotonic() - began
             if self._stopping:
                 continue
             _LOG.error("worker %d ended (%d)", pid, os.waitstatus_to_exitcode(status))
@@ -169,18 +177,19 @@ class _Workers:
     def _start(self) -> None:
         sys.stdout.flush()
         sys.stderr.flush()
+        listening = self._free.pop()
         pid = os.fork()
         if pid == 0:
             code = 1
             try:
                 signal.signal(signal.SIGTERM, signal.SIG_DFL)
                 signal.signal(signal.SIGINT, signal.SIG_IGN)
-                code = _work(self._serving, self._listening)
+                code = _work(self._serving, listening)
             except HubError as error:
                 _LOG.error("%s", error)
             finally:
                 os._exit(code)
-        self._began[pid] = time.monotonic()
+        self._began[pid] = (time.monotonic(), listening)
 
     def _stop(self, _number: int, _frame: object) -> None:
         self._stopping = True
@@ -200,6 +209,8 @@ def _work(serving: Serving, listening: socket.socket) -> int:
     waiting = serving.folder / "waiting"
     waiting.mkdir(exist_ok=True)
     tempfile.tempdir = str(waiting)
+    # Requests are short: whoever waits for the interpreter should not wait for several of them.
+    sys.setswitchinterval(_SWITCH_SECONDS)
     hub = serving.open()
     app = build_app(hub, ROUTES)
     app.cleanup_ctx.append(background(hub))
@@ -230,22 +241,38 @@ def _work(serving: Serving, listening: socket.socket) -> int:
     return 0
 
 
-def _listen(host: str, port: int) -> socket.socket:
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listening = socket.socket(family, socket.SOCK_STREAM)
-    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+def _listen(host: str, port: int, number: int) -> list[socket.socket]:
+    """Return so many sockets that listen at one address."""
     try:
-        listening.bind((host, port))
-        listening.listen(1024)
+        if port:
+            # Alone, to learn whether somebody listens there: what shares an address shares it with anybody.
+            _bound(host, port, shared=False).close()
+        listening = [_bound(host, port, shared=True)]
+        port = listening[0].getsockname()[1]
+        listening += [_bound(host, port, shared=True) for _ in range(number - 1)]
     except OSError as error:
-        listening.close()
         raise HubError(
             f"cannot listen there: {error.strerror or error}",
             place=f"{host}:{port}",
             hint="Another program may have this port: give another one by --port, or 0 for any that is free.",
         ) from error
-    listening.setblocking(False)
+    for each in listening:
+        each.listen(1024)
+        each.setblocking(False)
     return listening
+
+
+def _bound(host: str, port: int, *, shared: bool) -> socket.socket:
+    made = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM)
+    try:
+        made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if shared:
+            made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        made.bind((host, port))
+    except OSError:
+        made.close()
+        raise
+    return made
 
 
 def _is_loopback(host: str) -> bool:
