@@ -84,7 +84,8 @@ def duplicate(call: Call, kind: str) -> Reply:
     owner, name = split_full_name(asked.get("repository"))
     hub = call.hub
     with hub.database.write() as connection:
-        source = find(connection, call.caller, kind, name_in(call), Access.READ)
+        # Held, so that its refs and its objects are copied as they were at one moment.
+        source = find(connection, call.caller, kind, name_in(call), Access.READ, lock=True)
         wish = Wish(kind=kind, owner=owner, name=name, visibility=_visibility(asked) or source.visibility)
         made = lifecycle.duplicate(connection, call.caller, source, wish, base_url=call.base_url, now_ms=hub.now_ms())
     return Reply(body={"url": page_url(call.base_url, kind, made.full_name), "filesCopyPending": False})
