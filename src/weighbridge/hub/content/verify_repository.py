@@ -83,7 +83,7 @@ def repository_damage(hub: HubServer, repository_id: int, name: str, bad_files: 
     history.discard(bytes.fromhex(EMPTY_TREE_OID))
     reached = Digests(20)
     reached.add(b"".join(history))
-    for oid in (*reached.lacking(there), *files.lacking(there)):
+    for oid in _still_lacking(hub, repository_id, [*reached.lacking(there), *files.lacking(there)]):
         faults[oid] = _Fault("is missing")
     if not faults:
         return
@@ -98,6 +98,15 @@ def repository_damage(hub: HubServer, repository_id: int, name: str, bad_files: 
                 sha256=fault.sha256,
                 touched=touched,
             )
+
+
+def _still_lacking(hub: HubServer, repository_id: int, oids: list[str]) -> list[str]:
+    """Leave out what was written since the objects were listed: a commit came while they were read."""
+    there: set[str] = set()
+    for part in batches(oids):
+        with hub.database.read() as connection:
+            there.update(oid for oid, _, _ in read_data(connection, repository_id, list(part)))
+    return [oid for oid in oids if oid not in there]
 
 
 def bucket_touches(
