@@ -43,7 +43,7 @@ def build_app(hub: HubServer, routes: Iterable[Route | StreamRoute], *, threads:
         routes: in the order in which paths are tried.
         threads: how many functions may wait for the database, the store or each other at once.
     """
-    # A file's answers come at once: more threads would only take the interpreter's lock from each other. They have
+    # SQLite answers at once: more threads would only take the interpreter's lock from each other. Readers have
     # a pool of their own, so that reading goes on while all others wait to write.
     reading = ThreadPoolExecutor(_READERS if hub.database.is_sqlite else threads, thread_name_prefix="hub-read")
     # No limit of the framework's: every route reads its own body up to its own limit.
