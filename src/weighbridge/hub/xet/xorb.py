@@ -163,18 +163,37 @@ class XorbReader:
         if self._footer_bytes >= 0:
             self._skip(len(block))
             return
-        data = block
-        if self._pending:
-            self._pending += block
-            if len(self._pending) < self._needed:
+        with memoryview(block) as view:
+            done = self._complete(view) if self._pending else 0
+            if self._pending:
                 return
-            data, self._pending = self._pending, bytearray()
-        with memoryview(data) as view:
-            rest = self._take(view)
             if self._footer_bytes < 0:
-                self._pending += view[rest:]
+                done += self._take(view[done:])
+            if self._footer_bytes < 0:
+                self._pending += view[done:]
             else:
-                self._skip(len(view) - rest)
+                self._skip(len(view) - done)
+
+    def _complete(self, view: memoryview) -> int:
+        """Give the chunk that waits what it lacks, and take it once it is whole; return how many bytes it took.
+
+        So a block is copied at its ends alone.
+        """
+        done = 0
+        while self._pending and done < len(view):
+            lacking = self._needed - len(self._pending)
+            self._pending += view[done : done + lacking]
+            done += min(lacking, len(view) - done)
+            if len(self._pending) == self._needed:
+                pending, self._pending = self._pending, bytearray()
+                with memoryview(pending) as whole:
+                    # Of a header alone nothing is taken; now the length of its chunk is known.
+                    rest = self._take(whole)
+                    if self._footer_bytes < 0:
+                        self._pending += whole[rest:]
+                    else:
+                        self._skip(len(whole) - rest)
+        return done
 
     def finish(self) -> XorbIndex:
         """Say that the upload is over; return its index if it is what its name says."""
