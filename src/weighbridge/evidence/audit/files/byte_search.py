@@ -18,6 +18,8 @@ NEEDLE_BYTES = 4
 _STEP_BYTES = 1 << 18
 """Searched at once: matches of a file that consists of needles, and indices, take memory in proportion."""
 
+_PREFIX_BYTES = 3
+
 Match = tuple[int, int]
 """Offset, and number of the needle."""
 
@@ -36,15 +38,9 @@ class ByteSearch:
     def __init__(self, needles: Sequence[bytes], *, native: bool = True) -> None:
         if len(set(needles)) != len(needles) or any(len(needle) != NEEDLE_BYTES for needle in needles):
             raise ValueError("the needles are not distinct, or not of four bytes each")
-        self._numbers = {needle: number for number, needle in enumerate(needles)}
-        self._overlapped = {
-            number
-            for needle, number in self._numbers.items()
-            if any(other.startswith(needle[at:]) for other in needles for at in range(1, NEEDLE_BYTES))
-        }
-        found = _native(needles) if native else None
+        found = _Prefixes.of(needles) if native else None
         self.native = found is not None
-        self._step: Callable[[memoryview], list[Match]] = found or _Table(needles).find
+        self._step: Callable[[memoryview], list[Match]] = (found or _Table(needles)).find
 
     def find(self, data: memoryview) -> list[Match]:
         """Return all matches in order of their offsets.
@@ -55,27 +51,43 @@ class ByteSearch:
         found: list[Match] = []
         for start in range(0, len(data), _STEP_BYTES):
             step = self._step(data[start : start + _STEP_BYTES + NEEDLE_BYTES - 1])
-            for at, number in step:
-                found.append((start + at, number))
-                if self.native and number in self._overlapped:
-                    found += self._overlapping(data, start + at, start + _STEP_BYTES)
+            found += [(start + at, number) for at, number in step] if start else step
         return found
 
-    def _overlapping(self, data: memoryview, at: int, end: int) -> list[Match]:
-        """Return what begins inside a match, before `end`: the automaton goes on behind the match and passes it by."""
-        places = range(at + 1, min(at + NEEDLE_BYTES, end))
-        numbers = ((place, self._numbers.get(bytes(data[place : place + NEEDLE_BYTES]))) for place in places)
-        return [(place, number) for place, number in numbers if number is not None]
 
+class _Prefixes:
+    """The search by the automaton, for the first three bytes of the needles: a quarter less to look up."""
 
-def _native(needles: Sequence[bytes]) -> Callable[[memoryview], list[Match]] | None:
-    try:
-        library: Any = importlib.import_module("ahocorasick_rs")
-    except ImportError:
-        return None
-    # Only searches for the leftmost match are sped up by vector instructions: 10 GB/s against 0.6.
-    automaton = library.BytesAhoCorasick(needles, matchkind=library.MatchKind.LeftmostFirst)
-    return lambda data: [(start, number) for number, start, _ in automaton.find_matches_as_indexes(data)]
+    def __init__(self, library: Any, needles: Sequence[bytes]) -> None:
+        self._numbers = {needle: number for number, needle in enumerate(needles)}
+        prefixes = list(dict.fromkeys(needle[:_PREFIX_BYTES] for needle in needles))
+        # Behind a match the automaton goes on at its end, and passes by what begins inside it.
+        self._overlapped = frozenset(
+            number
+            for number, prefix in enumerate(prefixes)
+            if any(other.startswith(prefix[at:]) for other in prefixes for at in range(1, _PREFIX_BYTES))
+        )
+        # Only searches for the leftmost match are sped up by vector instructions: 10 GB/s and more against 0.6.
+        automaton = library.BytesAhoCorasick(prefixes, matchkind=library.MatchKind.LeftmostFirst)
+        self._find: Callable[[memoryview], list[tuple[int, int, int]]] = automaton.find_matches_as_indexes
+
+    @classmethod
+    def of(cls, needles: Sequence[bytes]) -> "_Prefixes | None":
+        """Return the search, or None where the library is not installed."""
+        try:
+            return cls(importlib.import_module("ahocorasick_rs"), needles)
+        except ImportError:
+            return None
+
+    def find(self, data: memoryview) -> list[Match]:
+        """Return all matches in order of their offsets."""
+        found: list[Match] = []
+        for prefix, start, end in self._find(data):
+            for at in range(start, end) if prefix in self._overlapped else (start,):
+                number = self._numbers.get(bytes(data[at : at + NEEDLE_BYTES]))
+                if number is not None:
+                    found.append((at, number))
+        return found
 
 
 class _Table:
