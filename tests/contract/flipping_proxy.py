@@ -19,7 +19,7 @@ class FlippingProxy:
     """Where it answers, what it saw (`GET /path`, and the tokens), and what it does to the body of an answer to a path.
 
     `refused` paths (a part of them) are answered with 404, `cut` ones lose their connection after half of the body,
-    once each; `redirect` maps a part of a path to where it is sent instead.
+    once each; `redirect` maps a part of a path to where it is sent instead, `answers` to a body that it answers itself.
     """
 
     endpoint: str = ""
@@ -29,6 +29,7 @@ class FlippingProxy:
     refused: list[str] = field(default_factory=list)
     cut: list[str] = field(default_factory=list)
     redirect: dict[str, str] = field(default_factory=dict)
+    answers: dict[str, bytes] = field(default_factory=dict)
 
     def count(self, part: str) -> int:
         return sum(part in line for line in self.seen)
@@ -46,6 +47,9 @@ def flipping_proxy(target: str) -> Iterator[FlippingProxy]:
         proxy.tokens.append(request.headers.get("Authorization", ""))
         if any(part in request.path for part in proxy.refused):
             return web.Response(status=404, text="no")
+        for part, body in proxy.answers.items():
+            if part in request.path:
+                return web.Response(body=body)
         for part, location in proxy.redirect.items():
             if part in request.path:
                 return web.Response(status=302, headers={"Location": location})

@@ -7,6 +7,7 @@ from weighbridge.errors import InputError
 from weighbridge.hub.git.paths import check_ref, is_oid, shown
 
 PREFIXES: Final = ("refs/heads/", "refs/tags/")
+MAX_REFS: Final = 200_000
 
 
 class CarriedRefError(InputError):

@@ -5,13 +5,13 @@ that its hashes say; a xorb that no file came to use is collected after the grac
 """
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import lru_cache
 from typing import BinaryIO, Final
 
 from sqlalchemy import select, update
 
-from weighbridge.errors import HubError
+from weighbridge.errors import HubError, WeighbridgeError
 from weighbridge.hub.content.content import Content, add_contents, insert_missing, many, new_xorb_key, own
 from weighbridge.hub.content.read import blocks
 from weighbridge.hub.database.schema import dedup_chunk, xorb
@@ -84,11 +84,13 @@ class Entrance:
             BundleError: if it is not what its hashes say, or needs a xorb that is neither here nor in the bundle.
         """
         made = bundled.content
+        if made.size_bytes > self._hub.settings.max_file_bytes:
+            raise self._wrong(made, f"a file of {made.size_bytes:,} bytes; this hub takes fewer")
         with self._hub.database.read() as connection:
             known = many(connection, (made.sha256,)).get(made.sha256)
         same = known is not None and known.xet_hash == made.xet_hash and known.size_bytes == made.size_bytes
         if not same:
-            self._verify(made)
+            check_content(self._hub, made, self._find, lambda message: self._wrong(made, message))
         now_ms = self._hub.now_ms()
         with self._hub.database.write() as connection:
             for number in bundled.repositories:
@@ -97,24 +99,6 @@ class Entrance:
                 else:
                     add_contents(connection, self._repositories[number], (made,), now_ms=now_ms)
         return 0 if same else made.size_bytes
-
-    def _verify(self, made: Content) -> None:
-        tree = MerkleTree()
-        for term in made.terms:
-            index = self._find(term.xorb)
-            if term.end_chunk > len(index) or term.first_chunk >= term.end_chunk:
-                raise self._wrong(made, "it names chunks that its xorb does not have")
-            if index.raw_bytes_of(term.first_chunk, term.end_chunk) != term.raw_bytes:
-                raise self._wrong(made, "its chunks have another length than it states")
-            hashes = index.hashes_of(term.first_chunk, term.end_chunk)
-            tree.extend(hashes, index.raw_lengths_of(term.first_chunk, term.end_chunk))
-        if to_hex(tree.file_hash()) != made.xet_hash or tree.total_bytes != made.size_bytes:
-            raise self._wrong(made, "its chunks make another file")
-        digest = hashlib.sha256()
-        for block in blocks(self._hub, made):
-            digest.update(block)
-        if digest.hexdigest() != made.sha256:
-            raise self._wrong(made, f"its bytes have the SHA-256 {digest.hexdigest()}")
 
     def _index(self, name: str) -> XorbIndex:
         with self._hub.database.read() as connection:
@@ -129,6 +113,31 @@ class Entrance:
 
     def _wrong(self, made: Content, message: str) -> BundleError:
         return BundleError(message, place=f"{self._place}, file {made.sha256}")
+
+
+def check_content(
+    hub: HubServer, made: Content, find: Callable[[str], XorbIndex], wrong: Callable[[str], WeighbridgeError]
+) -> None:
+    """Recompute all that a file's hashes say from the xorbs here: first its Xet hash, then its SHA-256.
+
+    `find` returns the index of a xorb; what `wrong` makes of a message is raised if the file is another one.
+    """
+    tree = MerkleTree()
+    for term in made.terms:
+        index = find(term.xorb)
+        if term.end_chunk > len(index) or term.first_chunk >= term.end_chunk:
+            raise wrong("it names chunks that its xorb does not have")
+        if index.raw_bytes_of(term.first_chunk, term.end_chunk) != term.raw_bytes:
+            raise wrong("its chunks have another length than it states")
+        hashes = index.hashes_of(term.first_chunk, term.end_chunk)
+        tree.extend(hashes, index.raw_lengths_of(term.first_chunk, term.end_chunk))
+    if to_hex(tree.file_hash()) != made.xet_hash or tree.total_bytes != made.size_bytes:
+        raise wrong("its chunks make another file")
+    digest = hashlib.sha256()
+    for block in blocks(hub, made):
+        digest.update(block)
+    if digest.hexdigest() != made.sha256:
+        raise wrong(f"its bytes have the SHA-256 {digest.hexdigest()}")
 
 
 def _name(hub: HubServer, index: XorbIndex, key: str) -> None:

@@ -16,6 +16,9 @@ from weighbridge.hub.mirror.errors import LyingSourceError
 MAX_OBJECTS: Final = 5_000_000
 MAX_CHAIN_BYTES: Final = 512 * 1024 * 1024
 MAX_CHAIN: Final = 4096
+FREE_BYTES: Final = 4 * 1024**3
+MAX_RATIO: Final = 64
+"""A pack unpacks to at most so many times its size, or `FREE_BYTES`: a few hundred bytes can stand for a gigabyte."""
 
 _KINDS: Final[dict[int, ObjectKind]] = {1: "commit", 2: "tree", 3: "blob", 4: "tag"}
 _OFFSET_DELTA, _OID_DELTA = 6, 7
@@ -63,8 +66,7 @@ def apply_delta(base: bytes, delta: bytes, *, limit: int) -> bytes:
     at, size = _size(delta, at)
     if base_size != len(base) or size > limit:
         raise PackError("a delta states sizes that cannot be")
-    parts: list[bytes] = []
-    made = 0
+    made = bytearray()
     while at < len(delta):
         command = delta[at]
         at += 1
@@ -75,13 +77,12 @@ def apply_delta(base: bytes, delta: bytes, *, limit: int) -> bytes:
             length = command
             part = delta[at : at + length]
             at += length
-        made += len(part)
-        if not length or len(part) != length or made > size:
+        if not length or len(part) != length or len(made) + length > size:
             raise PackError("a delta copies what is not there")
-        parts.append(part)
-    if made != size:
+        made += part
+    if len(made) != size:
         raise PackError("a delta makes something else than it states")
-    return b"".join(parts)
+    return bytes(made)
 
 
 class _Pack:
@@ -92,6 +93,13 @@ class _Pack:
         self._on_offset: dict[int, list[int]] = {}
         self._on_oid: dict[str, list[int]] = {}
         self._deltas = 0
+        self._left = max(FREE_BYTES, MAX_RATIO * len(data))
+
+    def _count(self, size: int, at: int) -> None:
+        """Count what was unpacked, before it is handed over."""
+        self._left -= size
+        if self._left < 0:
+            raise PackError("it unpacks to far more than it is", place=f"byte {at}")
 
     def read(self, take: Take) -> int:
         self._check_sum()
@@ -125,6 +133,7 @@ class _Pack:
             kind, size, start = self._header(at)
             if kind in _KINDS:
                 data, end = self._inflated(start, size)
+                self._count(size, at)
                 item = GitObject(_KINDS[kind], data)
                 oid = oid_of(item.kind, data)
                 whole[oid] = at
@@ -157,6 +166,7 @@ class _Pack:
             kind, size, start = self._header(at)
             _, start = self._base(kind, at, start)
             made = GitObject(root.kind, apply_delta(data, self._inflated(start, size)[0], limit=_LIMITS[root.kind]))
+            self._count(len(made.data), at)
             oid = oid_of(made.kind, made.data)
             take(oid, made)
             done += 1

@@ -16,14 +16,13 @@ from weighbridge.dossier.canonical import canonical_bytes
 from weighbridge.errors import InputError, VerificationError, WeighbridgeError
 from weighbridge.hub.content.terms import Content, pack_terms, unpack_terms
 from weighbridge.hub.git.objects import MAX_TREE_BYTES, GitObject, ObjectKind
-from weighbridge.hub.mirror.carried import CarriedRef
+from weighbridge.hub.mirror.carried import MAX_REFS, CarriedRef
 from weighbridge.hub.mirror.errors import BundleError
 from weighbridge.hub.mirror.section import SectionReader
 from weighbridge.hub.xet.merkle import from_hex, to_hex
 from weighbridge.hub.xet.xorb import MAX_XORB_BYTES, MAX_XORB_CHUNKS
 
 MAX_REPOSITORIES: Final = 10_000
-MAX_REFS: Final = 200_000
 MAX_REPOSITORY_BYTES: Final = 64 * 1024 * 1024
 MAX_TERMS_BYTES: Final = 256 * 1024 * 1024
 KINDS: Final[tuple[ObjectKind, ...]] = ("blob", "tree", "commit", "tag")
@@ -106,11 +105,15 @@ def read_repositories(reader: SectionReader) -> tuple[BundledRepository, ...]:
     """Return the repositories. Raises `BundleError`."""
     if reader.left > MAX_REPOSITORY_BYTES:
         raise reader.wrong(f"descriptions of repositories have at most {MAX_REPOSITORY_BYTES} bytes together")
-    lines = reader.take(reader.left).splitlines()
-    if len(lines) > MAX_REPOSITORIES:
+    data = reader.take(reader.left)
+    # Counted first: an empty line takes eight bytes of a list.
+    if data.count(b"\n") > MAX_REPOSITORIES:
         raise reader.wrong(f"a bundle holds at most {MAX_REPOSITORIES} repositories")
     try:
-        return tuple(_repository(parse_object(line, place="", max_depth=4, max_values=4 * MAX_REFS)) for line in lines)
+        return tuple(
+            _repository(parse_object(line, place="", max_depth=4, max_values=4 * MAX_REFS))
+            for line in data.splitlines()
+        )
     except (InputError, VerificationError, KeyError, TypeError, ValueError) as error:
         raise reader.wrong(f"a repository is not described as it should be: {error}") from error
 

@@ -40,12 +40,13 @@ class SourceCommit:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SourceFile:
-    """A file of a commit: its path, the oid of its blob, its size, and the SHA-256 if it is a large one."""
+    """A file of a commit: path, oid of its blob and size; of a large one the SHA-256, and the Xet hash if stated."""
 
     path: str
     oid: str
     size_bytes: int
     sha256: str | None
+    xet_hash: str | None = None
 
 
 def replayed(reader: ObjectReader, tips: Iterable[str]) -> dict[str, str]:

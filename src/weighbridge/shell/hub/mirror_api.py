@@ -1,6 +1,7 @@
 """What the Hugging Face API tells of a repository on another hub. Whatever comes is checked before it is believed."""
 
-from collections.abc import Iterator
+import json
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
@@ -8,7 +9,7 @@ from urllib.parse import quote
 
 from weighbridge.errors import InputError
 from weighbridge.hub.git.paths import check_path, check_ref, is_oid
-from weighbridge.hub.mirror.carried import CarriedRef
+from weighbridge.hub.mirror.carried import MAX_REFS, CarriedRef
 from weighbridge.hub.mirror.errors import SourceError
 from weighbridge.hub.mirror.replay import SourceCommit, SourceFile
 from weighbridge.hub.repositories.name import PREFIXES
@@ -16,6 +17,7 @@ from weighbridge.shell.hub.mirror_http import Remote
 
 MAX_FILES: Final = 2_000_000
 MAX_COMMITS: Final = 200_000
+_MAX_TOKEN_CHARACTERS: Final = 16 * 1024
 _PLURALS: Final = {"model": "models", "dataset": "datasets", "space": "spaces"}
 _GATES: Final = ("auto", "manual")
 
@@ -26,6 +28,14 @@ class SourceInfo:
 
     visibility: str
     gated: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class XetAccess:
+    """Where chunks are told of, and the token for it."""
+
+    address: str
+    token: str
 
 
 class SourceApi:
@@ -51,6 +61,8 @@ class SourceApi:
         stated, _ = self._remote.json(f"{self._api}/refs")
         try:
             rows = [*stated["branches"], *stated["tags"]]
+            if len(rows) > MAX_REFS:
+                raise self._wrong(f"more than {MAX_REFS:,} branches and tags")
             found = [CarriedRef(name=r["ref"], oid=r["targetCommit"], commit_oid=r["targetCommit"]) for r in rows]
         except (KeyError, TypeError, AttributeError, InputError) as error:
             raise self._wrong(f"its list of refs: {error}") from error
@@ -72,16 +84,43 @@ class SourceApi:
     def files(self, commit_oid: str) -> tuple[SourceFile, ...]:
         """Return the files of a commit."""
         following, found = f"{self._api}/tree/{commit_oid}?recursive=true", []
+        listed = 0
         while following:
             rows, following = self._remote.json(following)
             if not isinstance(rows, list):
                 raise self._wrong("its list of files is no array")
             found += [self._file(row) for row in rows if not isinstance(row, dict) or row.get("type") != "directory"]
-            if len(found) > MAX_FILES:
-                raise self._wrong(f"more than {MAX_FILES:,} files")
+            listed += len(rows)
+            if listed > MAX_FILES:
+                raise self._wrong(f"more than {MAX_FILES:,} files and folders")
+            if following and not rows:
+                raise self._wrong("its list of files does not end")
         if len({file.path for file in found}) != len(found):
             raise self._wrong("it lists a path twice")
         return tuple(found)
+
+    def files_at(self, commit_oid: str, paths: Collection[str]) -> tuple[SourceFile, ...]:
+        """Return what it says of some files of a commit."""
+        body = json.dumps({"paths": list(paths), "expand": False}).encode()
+        rows, _ = self._remote.json(
+            f"{self._api}/paths-info/{commit_oid}", body=body, headers={"Content-Type": "application/json"}
+        )
+        if not isinstance(rows, list) or len(rows) > len(paths):
+            raise self._wrong("what it says of some files is no array of them")
+        return tuple(self._file(row) for row in rows if not isinstance(row, dict) or row.get("type") != "directory")
+
+    def xet_access(self, commit_oid: str) -> XetAccess:
+        """Return where the files of a commit can be read chunk by chunk."""
+        stated, _ = self._remote.json(f"{self._api}/xet-read-token/{commit_oid}")
+        try:
+            address, token = stated["casUrl"], stated["accessToken"]
+            if not isinstance(address, str) or len(address) > _MAX_TOKEN_CHARACTERS:
+                raise ValueError("no address")
+            if len(token) > _MAX_TOKEN_CHARACTERS or not token.isascii() or not token.isprintable():
+                raise ValueError("no token")
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise self._wrong(f"its access to chunks: {error}") from error
+        return XetAccess(address=address.rstrip("/"), token=token)
 
     def address(self, commit_oid: str, path: str) -> str:
         """Return where a file of a commit can be fetched."""
@@ -111,7 +150,8 @@ class SourceApi:
                 raise ValueError(f"{path} has neither oid nor size")
             if sha256 is not None and (lfs.get("size") != size or not _is_sha256(sha256)):
                 raise ValueError(f"{path} states two sizes, or no SHA-256")
-            return SourceFile(path=path, oid=oid, size_bytes=size, sha256=sha256)
+            xet_hash = row.get("xetHash") if sha256 is not None and _is_sha256(row.get("xetHash")) else None
+            return SourceFile(path=path, oid=oid, size_bytes=size, sha256=sha256, xet_hash=xet_hash)
         except (KeyError, TypeError, ValueError, AttributeError, InputError) as error:
             raise self._wrong(f"a file is not described as files are: {error}") from error
 

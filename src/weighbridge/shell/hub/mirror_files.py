@@ -1,10 +1,9 @@
 """Large and small files from another hub, each hashed while it comes and taken only if it is what was named."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from weighbridge.hub.content.content import owned_among
 from weighbridge.hub.content.ingest import Ingest
 from weighbridge.hub.git.objects import MAX_BLOB_BYTES, oid_of
 from weighbridge.hub.http.refusal import Refusal
@@ -12,7 +11,6 @@ from weighbridge.hub.mirror.errors import LyingSourceError, SourceError
 from weighbridge.hub.server import HubServer
 from weighbridge.shell.hub.mirror_http import (
     ATTEMPTS,
-    BLOCK_BYTES,
     AbsentError,
     Answer,
     PassingSourceError,
@@ -20,9 +18,13 @@ from weighbridge.shell.hub.mirror_http import (
     pause,
 )
 
-MAX_ASKED: Final = 50
 _LFS_TYPE: Final = "application/vnd.git-lfs+json"
 _MAX_HEADERS: Final = 20
+# What belongs to the connection or to us: a source that sets these would write our requests.
+_OURS: Final = frozenset(
+    {"connection", "content-length", "cookie", "expect", "host", "keep-alive", "proxy-authorization"}
+    | {"proxy-connection", "range", "te", "trailer", "transfer-encoding", "upgrade"}
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,14 +37,6 @@ class Place:
 
 Locate = Callable[[Mapping[str, int]], Mapping[str, Place]]
 """Returns where files are, by SHA-256, for files by SHA-256 and size; those that the source lacks are left out."""
-
-
-@dataclass(slots=True, kw_only=True)
-class Fetched:
-    """What was fetched so far."""
-
-    files: int = 0
-    size_bytes: int = 0
 
 
 class LfsPlaces:
@@ -65,43 +59,6 @@ class LfsPlaces:
             return {sha256: _place(row) for sha256, row in rows if not _is_absent(row)}
         except (KeyError, TypeError, AttributeError) as error:
             raise SourceError(f"it does not say where large files are: {error}", place=self._url) from error
-
-
-def fetch_large(
-    hub: HubServer,
-    repository_id: int,
-    remote: Remote,
-    wanted: Mapping[str, int],
-    locate: Locate,
-    *,
-    advance: Callable[[int], None],
-    fetched: Fetched,
-) -> tuple[str, ...]:
-    """Bring large files, those that the repository does not hold yet; return the SHA-256 of what the source lacks.
-
-    Nothing is written to a temporary file: what comes is cut into chunks and stored at once, about 40 MiB in memory. A
-    connection that is cut is taken up again where it ended.
-
-    Raises:
-        LyingSourceError: if a file is not what its SHA-256 and size say; nothing of it is taken.
-        SourceError: if it cannot be had.
-    """
-    with hub.database.read() as connection:
-        held = owned_among(connection, repository_id, wanted)
-    missing: list[str] = []
-    for part in _parts([(sha256, size) for sha256, size in wanted.items() if sha256 not in held]):
-        places = locate(part)
-        for sha256, size in part.items():
-            if sha256 not in places:
-                missing.append(sha256)
-                continue
-            _fetch_one(hub, repository_id, remote, sha256, size, places[sha256], locate, advance)
-            fetched.files += 1
-            fetched.size_bytes += size
-    for sha256, size in held.items():
-        if size != wanted[sha256]:
-            raise LyingSourceError(f"a file of {size} bytes is said to have {wanted[sha256]}", place=sha256)
-    return tuple(missing)
 
 
 def fetch_small(remote: Remote, url: str, oid: str, size: int) -> bytes:
@@ -127,7 +84,7 @@ def fetch_small(remote: Remote, url: str, oid: str, size: int) -> bytes:
     return data
 
 
-def _fetch_one(
+def fetch_whole(
     hub: HubServer,
     repository_id: int,
     remote: Remote,
@@ -135,10 +92,17 @@ def _fetch_one(
     size: int,
     place: Place,
     locate: Locate,
-    advance: Callable[[int], None],
+    told: Callable[[int], None],
 ) -> None:
-    if size > hub.settings.max_file_bytes:
-        raise SourceError(f"a file of {size:,} bytes; this hub takes {hub.settings.max_file_bytes:,}", place=sha256)
+    """Bring one large file as it is, and make the repository a holder of it.
+
+    Nothing is written to a temporary file: what comes is cut into chunks and stored at once, about 40 MiB in memory. A
+    connection that is cut is taken up again where it ended. `told` learns how many bytes came.
+
+    Raises:
+        LyingSourceError: if it is not what its SHA-256 and size say; nothing of it is taken.
+        SourceError: if it cannot be had.
+    """
     taking, at, attempt = Ingest(hub, repository_id, sha256=sha256, size_bytes=size), 0, 0
     while True:
         before = at
@@ -146,7 +110,7 @@ def _fetch_one(
             for block in _blocks(remote, place, at, size):
                 _feed(taking, block, place.url)
                 at += len(block)
-                advance(len(block))
+                told(len(block))
             if at == size:
                 break
             raise PassingSourceError("the file ends too early", place=place.url.partition("?")[0])
@@ -173,7 +137,7 @@ def _blocks(remote: Remote, place: Place, at: int, size: int) -> Iterator[bytes]
     headers = {**place.headers, **({"Range": f"bytes={at}-"} if at else {})}
     with remote.open(place.url, headers=headers) as answer:
         left = size - at + 1
-        for block in _behind(answer, _skipped(answer, at)):
+        for block in answer.blocks(skip=_skipped(answer, at)):
             yield block[:left]
             left -= len(block)
             if left <= 0:
@@ -186,13 +150,6 @@ def _skipped(answer: Answer, at: int) -> int:
     if not answer.headers.get("Content-Range", "").startswith(f"bytes {at}-"):
         raise SourceError("it sends another part of the file than was asked for", place=answer.url)
     return 0
-
-
-def _behind(answer: Answer, skip: int) -> Iterator[bytes]:
-    while block := answer.read(BLOCK_BYTES):
-        if skip < len(block):
-            yield block[skip:]
-        skip = max(0, skip - len(block))
 
 
 def _feed(taking: Ingest, block: bytes, url: str) -> None:
@@ -209,17 +166,6 @@ def _lying(refusal: Refusal, url: str) -> LyingSourceError | SourceError:
     return SourceError(refusal.message, place=place, hint="Run the command again.")
 
 
-def _parts(wanted: Iterable[tuple[str, int]]) -> Iterator[dict[str, int]]:
-    part: dict[str, int] = {}
-    for sha256, size in wanted:
-        part[sha256] = size
-        if len(part) == MAX_ASKED:
-            yield part
-            part = {}
-    if part:
-        yield part
-
-
 def _is_absent(row: Mapping[str, Any]) -> bool:
     error = row.get("error")
     return isinstance(error, dict) and error.get("code") in (404, 410)
@@ -228,6 +174,6 @@ def _is_absent(row: Mapping[str, Any]) -> bool:
 def _place(row: Mapping[str, Any]) -> Place:
     action = row["actions"]["download"]
     headers = action.get("header") or {}
-    if len(headers) > _MAX_HEADERS:
+    if len(headers) > _MAX_HEADERS or any(str(name).strip().lower() in _OURS for name in headers):
         raise KeyError("header")
     return Place(url=str(action["href"]), headers={str(name): str(value) for name, value in headers.items()})

@@ -3,17 +3,19 @@
 One request: what is wanted, what is here, "done". No thin pack is asked for, so what comes stands by itself.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import BinaryIO, Final
 
 from weighbridge.errors import InputError
 from weighbridge.hub.git.paths import shown
-from weighbridge.hub.mirror.carried import PREFIXES, CarriedRef
+from weighbridge.hub.mirror.carried import MAX_REFS, PREFIXES, CarriedRef
 from weighbridge.hub.mirror.errors import SourceError
 from weighbridge.shell.hub.mirror_http import AbsentError, Answer, Remote
 
 MAX_REFS_BYTES: Final = 64 * 1024 * 1024
+MAX_LINES: Final = 1_000_000
 MAX_PACK_BYTES: Final = 16 * 1024**3
 MAX_HAVES: Final = 256
 
@@ -23,6 +25,10 @@ _ASKED: Final = "application/x-git-upload-pack-request"
 _ANSWERED: Final = "application/x-git-upload-pack-result"
 _NEEDED: Final = "side-band-64k"
 _PACK, _WORDS, _FAULT = 1, 2, 3
+
+
+class GitRefusedError(SourceError):
+    """A hub speaks Git, and will not send these objects by it: too many of them, say."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,7 +67,8 @@ def fetch_pack(remote: Remote, source: Advertised, wants: Iterable[str], haves: 
     """Write a pack of what is wanted and not here into `out`, and return its length in bytes.
 
     Raises:
-        SourceError: if the hub refuses, or sends too much.
+        GitRefusedError: if the hub refuses.
+        SourceError: if it sends too much, or nonsense.
     """
     offered = [word for word in (_NEEDED, "ofs-delta", "no-progress") if word in source.capabilities]
     lines = [f"want {oid}" for oid in dict.fromkeys(wants)]
@@ -70,14 +77,17 @@ def fetch_pack(remote: Remote, source: Advertised, wants: Iterable[str], haves: 
     body = b"".join([*map(_packet, lines), b"0000", *map(_packet, known), _packet("done")])
     headers = {"Content-Type": _ASKED, "Accept": _ANSWERED}
     size = 0
-    with remote.open(f"{source.url}/{_SERVICE}", body=body, headers=headers, as_git=True) as answer:
+    with _sent(remote, f"{source.url}/{_SERVICE}", body, headers) as answer:
         if answer.headers.get_content_type() != _ANSWERED:
             raise SourceError("it does not answer in Git's protocol", place=answer.url)
-        for data in _packets(answer):
+        # Twice: a pack comes in packets of its own, and words beside it.
+        for data in _packets(answer, limit=2 * MAX_PACK_BYTES):
             if data[:1] in (b"N", b"A"):
                 continue
             if data[:3] == b"ERR" or data[0] == _FAULT:
-                raise SourceError(f"it refuses: {shown(data[1:].decode('utf-8', 'replace').strip())}", place=answer.url)
+                words = data.removeprefix(b"ERR ") if data[:3] == b"ERR" else data[1:]
+                message = f"it refuses: {shown(words.decode('utf-8', 'replace').strip())}"
+                raise GitRefusedError(message, place=answer.url)
             if data[0] == _PACK:
                 size += len(data) - 1
                 if size > MAX_PACK_BYTES:
@@ -88,12 +98,23 @@ def fetch_pack(remote: Remote, source: Advertised, wants: Iterable[str], haves: 
     return size
 
 
+@contextmanager
+def _sent(remote: Remote, url: str, body: bytes, headers: Mapping[str, str]) -> Iterator[Answer]:
+    try:
+        with remote.open(url, body=body, headers=headers, as_git=True) as answer:
+            yield answer
+    except AbsentError as error:
+        raise GitRefusedError(error.message, place=error.place, hint=error.hint) from error
+
+
 def _refs(lines: list[str], place: str) -> tuple[CarriedRef, ...]:
     oids: dict[str, str] = {}
     for line in lines:
         oid, _, name = line.partition(" ")
         if name.startswith(PREFIXES):
             oids[name] = oid
+    if sum(not name.endswith("^{}") for name in oids) > MAX_REFS:
+        raise SourceError(f"more than {MAX_REFS:,} branches and tags", place=place)
     try:
         return tuple(
             CarriedRef(name=name, oid=oid, commit_oid=oids.get(f"{name}^{{}}", oid))
@@ -105,21 +126,23 @@ def _refs(lines: list[str], place: str) -> tuple[CarriedRef, ...]:
 
 
 def _text_lines(answer: Answer) -> Iterator[str]:
-    left = MAX_REFS_BYTES
-    for data in _packets(answer):
-        left -= len(data)
-        if left < 0:
-            raise SourceError(f"a list of refs of more than {MAX_REFS_BYTES:,} bytes", place=answer.url)
+    for count, data in enumerate(_packets(answer, limit=MAX_REFS_BYTES)):
+        if count > MAX_LINES:
+            raise SourceError(f"a list of refs of more than {MAX_LINES:,} lines", place=answer.url)
         yield data.decode("utf-8", "replace").removesuffix("\n")
 
 
-def _packets(answer: Answer) -> Iterator[bytes]:
-    """Yield the lines of an answer; flushes are passed over."""
+def _packets(answer: Answer, *, limit: int) -> Iterator[bytes]:
+    """Yield the lines of an answer; flushes are passed over, and counted as everything else is."""
+    left = limit
     while head := _exactly(answer, 4, or_end=True):
         try:
             size = int(head, 16) if head.isalnum() else -1
         except ValueError:
             size = -1
+        left -= max(size, len(head))
+        if left < 0:
+            raise SourceError(f"an answer of more than {limit:,} bytes", place=answer.url)
         if size in (0, 1, 2):
             continue
         if not 4 < size <= 65_520:

@@ -15,9 +15,12 @@ from urllib.parse import urljoin, urlsplit
 from weighbridge.errors import InputError
 from weighbridge.hub.git.paths import shown
 from weighbridge.hub.mirror.errors import SourceError
+from weighbridge.shell.hub.mirror_bounds import Bounds, handlers
 
 TIMEOUT_SECONDS: Final = 60
-MAX_JSON_BYTES: Final = 64 * 1024 * 1024
+MAX_JSON_BYTES: Final = 16 * 1024 * 1024
+"""Parsed, it takes up to twenty-five times as much memory."""
+
 BLOCK_BYTES: Final = 1024 * 1024
 ATTEMPTS: Final = 5
 SLOW_SECONDS: Final = 600
@@ -69,6 +72,13 @@ class Answer:
             raise PassingSourceError(f"it sends less than {SLOW_BYTES_PER_SECOND} bytes a second", place=self.url)
         return data
 
+    def blocks(self, *, skip: int = 0) -> Iterator[bytes]:
+        """Yield the body, less its first `skip` bytes. Raises as `read`."""
+        while block := self.read(BLOCK_BYTES):
+            if skip < len(block):
+                yield block[skip:]
+            skip = max(0, skip - len(block))
+
     def whole(self, limit: int) -> bytes:
         """Return the body. Raises `SourceError` if it has more than `limit` bytes."""
         parts, left = [], limit
@@ -99,25 +109,36 @@ class Remote:
             raise InputError("the token holds characters that no token has", hint="Check the variable that holds it.")
         self.address = address.rstrip("/")
         self._token = token
-        self._opener = urllib.request.build_opener(_Redirects())
+        self._opener = urllib.request.build_opener(_Redirects(), *handlers(Bounds()))
 
     @contextmanager
     def open(
-        self, url: str, *, body: bytes | None = None, headers: Mapping[str, str] | None = None, as_git: bool = False
+        self,
+        url: str,
+        *,
+        body: bytes | None = None,
+        headers: Mapping[str, str] | None = None,
+        as_git: bool = False,
+        authorization: str | None = None,
     ) -> Iterator[Answer]:
         """Send a request, GET or with a `body` POST, and yield the answer. Git's own addresses want a password.
+
+        What is given as `authorization` takes the place of the token and goes to this one address; empty: nothing does.
 
         Raises:
             AbsentError: for 401, 403, 404 and 410.
             PassingSourceError: if the connection fails or the server is busy.
             SourceError: for every other answer that is not 2xx.
         """
-        full = urljoin(self.address + "/", url)
+        full = _joined(self.address + "/", url)
         _check_scheme(self.address, full)
         # Without `unredirected`, urllib would hand the token on to wherever it is sent.
         request = urllib.request.Request(full, data=body, headers=dict(headers or {}))  # noqa: S310 - checked above
         request.add_unredirected_header("User-Agent", "weighbridge")
-        if self._token and _origin(full) == _origin(self.address):
+        if authorization is not None:
+            if authorization:
+                request.add_unredirected_header("Authorization", authorization)
+        elif self._token and _origin(full) == _origin(self.address):
             password = base64.b64encode(f"{_GIT_USER}:{self._token}".encode()).decode()
             granted = f"Basic {password}" if as_git else f"Bearer {self._token}"
             request.add_unredirected_header("Authorization", granted)
@@ -126,13 +147,23 @@ class Remote:
         except urllib.error.HTTPError as error:
             with error:
                 _refused(error, full)
+        except (http.client.InvalidURL, ValueError) as error:
+            # Of an address or a header that the other hub made up.
+            raise SourceError("it leads to what is no address", place=shown(full.partition("?")[0])) from error
         except (OSError, http.client.HTTPException) as error:
             reason = getattr(error, "reason", error)
             raise PassingSourceError(f"it cannot be reached: {reason}", place=full.partition("?")[0]) from error
         with response:
             yield Answer(response, response.url.partition("?")[0])
 
-    def json(self, url: str, *, body: bytes | None = None, headers: Mapping[str, str] | None = None) -> tuple[Any, str]:
+    def json(
+        self,
+        url: str,
+        *,
+        body: bytes | None = None,
+        headers: Mapping[str, str] | None = None,
+        authorization: str | None = None,
+    ) -> tuple[Any, str]:
         """Return the JSON of an answer, and the address of the next page, if there is one; tries again if need be.
 
         Raises:
@@ -140,7 +171,7 @@ class Remote:
         """
         for attempt in range(ATTEMPTS):
             try:
-                with self.open(url, body=body, headers=headers) as answer:
+                with self.open(url, body=body, headers=headers, authorization=authorization) as answer:
                     data, link = answer.whole(MAX_JSON_BYTES), answer.headers.get("Link", "")
                     return _parsed(data, answer.url), self._next(link, answer.url)
             except PassingSourceError:
@@ -153,7 +184,7 @@ class Remote:
         address, _, rest = link.partition(">")
         if 'rel="next"' not in rest:
             return ""
-        following = urljoin(url, address.removeprefix("<"))
+        following = _joined(url, address.removeprefix("<"))
         if _origin(following) != _origin(self.address):
             raise SourceError("its next page is said to lie on another host", place=url)
         return following
@@ -186,6 +217,15 @@ def _refused(error: urllib.error.HTTPError, url: str) -> NoReturn:
     raise SourceError(message, place=place) from error
 
 
+def _joined(base: str, url: str) -> str:
+    try:
+        full = urljoin(base, url)
+        _origin(full)
+    except ValueError as error:
+        raise SourceError("it leads to what is no address", place=shown(base)) from error
+    return full
+
+
 def _origin(url: str) -> tuple[str, str, int | None]:
     parts = urlsplit(url)
     return parts.scheme, (parts.hostname or "").lower(), parts.port
@@ -202,10 +242,22 @@ class _Redirects(urllib.request.HTTPRedirectHandler):
     max_redirections = _MAX_REDIRECTS
     max_repeats = 2
 
+    def http_error_302(
+        self, req: urllib.request.Request, fp: IO[bytes], code: int, msg: str, headers: Message
+    ) -> IO[bytes] | None:
+        try:
+            return super().http_error_302(req, fp, code, msg, headers)  # type: ignore[arg-type]
+        except (SourceError, ValueError):
+            # Where it leads is nowhere: nobody else would close the answer that says so.
+            fp.close()
+            raise
+
+    http_error_301 = http_error_303 = http_error_307 = http_error_308 = http_error_302
+
     def redirect_request(
         self, req: urllib.request.Request, fp: IO[bytes], code: int, msg: str, headers: Message, newurl: str
     ) -> urllib.request.Request | None:
-        _check_scheme(req.full_url, newurl)
+        _check_scheme(req.full_url, _joined(req.full_url, newurl))
         following = super().redirect_request(req, fp, code, msg, headers, newurl)  # type: ignore[arg-type]
         token = req.unredirected_hdrs.get("Authorization")
         if following is not None and token and _origin(req.full_url) == _origin(newurl):

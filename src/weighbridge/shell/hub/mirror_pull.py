@@ -5,8 +5,9 @@ everything they need is here and was verified. A pull that is run again fetches 
 """
 
 import tempfile
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Final
 
 from weighbridge.errors import InputError
 from weighbridge.hub.git.memory import InMemoryObjects
@@ -17,18 +18,24 @@ from weighbridge.hub.mirror.arriving import Arriving
 from weighbridge.hub.mirror.carried import CarriedRef
 from weighbridge.hub.mirror.closure import closure
 from weighbridge.hub.mirror.errors import IncompleteError, LyingSourceError, SourceError
+from weighbridge.hub.mirror.held_files import Head, HeldFiles, WantedFile
 from weighbridge.hub.mirror.landing import Arrival, Last, RefChange, land
 from weighbridge.hub.mirror.pack_reader import read_pack
 from weighbridge.hub.mirror.replay import SourceCommit, SourceFile, remade, replayed, tree_of
 from weighbridge.hub.mirror.target import target, target_of
+from weighbridge.hub.mirror.whereabouts import whereabouts
 from weighbridge.hub.repositories.objects import DatabaseObjects, batches
-from weighbridge.hub.repositories.refs import list_refs
+from weighbridge.hub.repositories.refs import MAIN, list_refs
 from weighbridge.hub.server import HubServer
 from weighbridge.shell.hub.mirror_api import SourceApi, SourceInfo, chosen
-from weighbridge.shell.hub.mirror_files import Fetched, LfsPlaces, Locate, Place, fetch_large, fetch_small
-from weighbridge.shell.hub.mirror_git import Advertised, advertised, fetch_pack
+from weighbridge.shell.hub.mirror_files import LfsPlaces, Locate, Place, fetch_small
+from weighbridge.shell.hub.mirror_git import Advertised, GitRefusedError, advertised, fetch_pack
 from weighbridge.shell.hub.mirror_http import Remote
+from weighbridge.shell.hub.mirror_large import LargeFiles
+from weighbridge.shell.hub.mirror_xet import XetSource, with_xet_hashes
 from weighbridge.shell.progress import Progress
+
+_OTHER_NAME: Final = "Pull fewer branches by --revision, or into another repository by --to OWNER/NAME."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,8 +68,8 @@ class Pulled:
     Attributes:
         full_name: of the repository here.
         way: `git` if commits are those of the source, `api` if they were made again.
-        fetched_files: large files that came over the network.
-        fetched_bytes: theirs.
+        fetched_files: large files that were not here before.
+        fetched_bytes: what came over the network for them.
         missing: SHA-256 of files that commits name and the source lacks.
         changes: what happened to the refs.
     """
@@ -100,9 +107,12 @@ def pull(hub: HubServer, wish: PullWish, *, token: str, progress: Progress) -> P
         wish=wish,
         progress=progress,
         arriving=Arriving(hub, repository_id),
+        large=LargeFiles(
+            hub, repository_id, remote, XetSource(remote, api), _held(hub, repository_id, remote, wish).at
+        ),
     )
-    refs = pulling.by_git(source) if source is not None else pulling.by_api()
-    return _landed(pulling, refs, info, made_ms, "api" if source is None else "git")
+    refs, way = pulling.refs(source)
+    return _landed(pulling, refs, info, made_ms, way)
 
 
 def _landed(pulling: "_Pull", refs: tuple[CarriedRef, ...], info: SourceInfo, made_ms: int, way: str) -> Pulled:
@@ -123,11 +133,29 @@ def _landed(pulling: "_Pull", refs: tuple[CarriedRef, ...], info: SourceInfo, ma
     return Pulled(
         full_name=repo.full_name,
         way=way,
-        fetched_files=pulling.fetched.files,
-        fetched_bytes=pulling.fetched.size_bytes,
+        fetched_files=pulling.large.fetched.files,
+        fetched_bytes=pulling.large.fetched.size_bytes,
         missing=tuple(sorted(pulling.missing)),
         changes=changes,
     )
+
+
+def _held(hub: HubServer, repository_id: int, remote: Remote, wish: PullWish) -> HeldFiles:
+    """Return what the copy has now, so that new versions need not come whole."""
+    stands_for = {here: source for source, here in _remade_before(hub, repository_id, remote, wish).items()}
+    with hub.database.read() as connection:
+        refs = sorted(list_refs(connection, repository_id), key=lambda ref: (ref.name != MAIN, ref.name))
+    tips = dict.fromkeys(ref.commit_oid for ref in refs)
+    return HeldFiles(hub, repository_id, (Head(here=tip, source=stands_for.get(tip, tip)) for tip in tips))
+
+
+def _remade_before(hub: HubServer, repository_id: int, remote: Remote, wish: PullWish) -> dict[str, str]:
+    """Return the commits that were made again here, by those of the source that they stand for."""
+    with hub.database.read() as connection:
+        repo = target_of(connection, wish.kind, wish.target, lock=False)
+        last = Last.of(repo.settings if repo else {}, source_name(remote, wish))
+        reader = DatabaseObjects(connection, repository_id)
+        return replayed(reader, (oid for oid in last.refs.values() if reader.has_commit(oid)))
 
 
 def source_name(remote: Remote, wish: PullWish) -> str:
@@ -146,8 +174,20 @@ class _Pull:
     wish: PullWish
     progress: Progress
     arriving: Arriving
+    large: LargeFiles
     missing: set[str] = field(default_factory=set)
-    fetched: Fetched = field(default_factory=Fetched)
+
+    def refs(self, source: Advertised | None) -> tuple[tuple[CarriedRef, ...], str]:
+        """Fetch everything in the way that the source allows; return the refs that were chosen, and the way."""
+        if source is not None:
+            try:
+                return self.by_git(source), "git"
+            except GitRefusedError as error:
+                if not self._may_remake():
+                    message = f"{error.message}; its commits cannot be made again where they lie with their own ids"
+                    raise SourceError(message, place=error.place, hint=_OTHER_NAME) from error
+                self.progress.note(f"{error.message}. Commits are made again from what the API tells.")
+        return self.by_api(), "api"
 
     def by_git(self, source: Advertised) -> tuple[CarriedRef, ...]:
         """Fetch Git objects and large files; return the refs that were chosen."""
@@ -166,7 +206,7 @@ class _Pull:
     def by_api(self) -> tuple[CarriedRef, ...]:
         """Make commits again from what the API tells; return refs that name them."""
         refs = chosen(self.api.refs(), self.wish.revisions, self.wish.full_name)
-        known = self._remade_before()
+        known = _remade_before(self.hub, self.repository_id, self.remote, self.wish)
         made = []
         for ref in refs:
             oid = self._history(ref, known)
@@ -217,7 +257,10 @@ class _Pull:
         with self.hub.database.read() as connection:
             there = set(DatabaseObjects(connection, self.repository_id).blobs(oids.values()))
         self._fetch(
-            {sha256: file.size_bytes for sha256, file in large.items()},
+            [
+                WantedFile(sha256=sha256, size_bytes=f.size_bytes, commit=commit_oid, path=f.path, xet_hash=f.xet_hash)
+                for sha256, f in large.items()
+            ],
             lambda wanted: {
                 sha256: Place(url=self.api.address(commit_oid, large[sha256].path), headers={}) for sha256 in wanted
             },
@@ -237,39 +280,41 @@ class _Pull:
 
     def _large(self, wants: set[str], locate: Locate) -> None:
         """Fetch the large files behind some commits that the repository does not hold yet."""
-        wanted: dict[str, int] = {}
+        wanted: dict[str, WantedFile] = {}
         with self.hub.database.read() as connection:
             objects = DatabaseObjects(connection, self.repository_id)
             reader = InMemoryObjects(self.arriving.commits, behind=objects)
             try:
                 needed = closure(reader, wants, (ref.commit_oid for ref in list_refs(connection, self.repository_id)))
+                large = {
+                    oid: WantedFile(sha256=blob.lfs_sha256, size_bytes=blob.lfs_size_bytes)
+                    for part in batches(needed.blobs)
+                    for oid, blob in objects.blobs(part).items()
+                    if blob.lfs_sha256 is not None and blob.lfs_size_bytes is not None
+                }
+                for seen in whereabouts(reader, needed.commits, large):
+                    file = large.pop(seen.blob)
+                    wanted[file.sha256] = replace(file, commit=seen.commit, path=seen.path)
             except GitObjectError as error:
                 raise IncompleteError(f"the source sent something that does not hang together: {error}") from error
-            for part in batches(needed.blobs):
-                for blob in objects.blobs(part).values():
-                    if blob.lfs_sha256 is not None and blob.lfs_size_bytes is not None:
-                        wanted[blob.lfs_sha256] = blob.lfs_size_bytes
-        self._fetch(wanted, locate)
+        # What lies at no path that is asked for comes by its SHA-256 alone.
+        wanted.update((file.sha256, file) for file in large.values())
+        self._fetch(with_xet_hashes(self.api, tuple(wanted.values())), locate)
 
-    def _fetch(self, wanted: Mapping[str, int], locate: Locate) -> None:
+    def _fetch(self, wanted: Sequence[WantedFile], locate: Locate) -> None:
         if not wanted:
             return
-        advance = self.progress.begin("fetching large files", sum(wanted.values()))
-        missing = fetch_large(
-            self.hub, self.repository_id, self.remote, wanted, locate, advance=advance, fetched=self.fetched
-        )
-        self.missing.update(missing)
-
-    def _remade_before(self) -> dict[str, str]:
-        with self.hub.database.read() as connection:
-            repo = target_of(connection, self.wish.kind, self.wish.target, lock=False)
-            last = Last.of(repo.settings if repo else {}, source_name(self.remote, self.wish))
-            reader = DatabaseObjects(connection, self.repository_id)
-            return replayed(reader, (oid for oid in last.refs.values() if reader.has_commit(oid)))
+        advance = self.progress.begin("fetching large files", sum(file.size_bytes for file in wanted))
+        self.missing.update(self.large.fetch(wanted, locate, advance=advance))
 
     def _tips(self) -> tuple[str, ...]:
         with self.hub.database.read() as connection:
             return tuple(dict.fromkeys(ref.commit_oid for ref in list_refs(connection, self.repository_id)))
+
+    def _may_remake(self) -> bool:
+        """Whether nothing is here but what was made again before: it would all seem to be rewritten."""
+        made = set(_remade_before(self.hub, self.repository_id, self.remote, self.wish).values())
+        return made.issuperset(self._tips())
 
     def _has(self, oid: str) -> bool:
         with self.hub.database.read() as connection:
