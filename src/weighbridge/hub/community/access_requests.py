@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from sqlalchemy import Connection, Row, select, update
-from sqlalchemy.dialects import postgresql, sqlite
 
 from weighbridge.hub.accounts.caller import Caller
 from weighbridge.hub.accounts.permission import Access, may
 from weighbridge.hub.community.access_form import form_of
+from weighbridge.hub.database.insert import insert_into
 from weighbridge.hub.database.schema import access_request, account, membership
 from weighbridge.hub.http.refusal import Refusal, bad_request, forbidden, unauthenticated
 from weighbridge.hub.repositories.find import Repository
@@ -195,7 +195,6 @@ def _inserted(
     connection: Connection, repository_id: int, user_id: int, status: str, fields: dict[str, Any], *, now_ms: int
 ) -> bool:
     """Insert a request unless the user has one; say whether it is new. Two that come at once make one row."""
-    dialect: Any = sqlite if connection.dialect.name == "sqlite" else postgresql
     row = {
         "repository_id": repository_id,
         "user_id": user_id,
@@ -204,7 +203,7 @@ def _inserted(
         "reason": "",
         "asked_ms": now_ms,
     }
-    fresh = dialect.insert(access_request).values(**row).on_conflict_do_nothing()
+    fresh = insert_into(connection, access_request).values(**row).on_conflict_do_nothing()
     # Without this, what PostgreSQL's driver says of an INSERT is -1.
     return connection.execute(fresh.execution_options(preserve_rowcount=True)).rowcount == 1
 

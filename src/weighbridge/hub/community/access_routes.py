@@ -19,7 +19,7 @@ from weighbridge.hub.http.route import Call, Reply, Route, get
 from weighbridge.hub.repositories.find import Repository, find
 from weighbridge.hub.repositories.kind_routes import for_kinds, name_in
 from weighbridge.hub.repositories.name import PREFIXES
-from weighbridge.hub.repositories.query import cursor_of, next_page, number
+from weighbridge.hub.repositories.query import behind_number, next_page, number
 from weighbridge.hub.repositories.times import iso
 
 PAGE: Final = 1000
@@ -33,10 +33,8 @@ _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 def requests(call: Call, kind: str) -> Reply:
     """List the requests of a status, a page at a time."""
     status = call.parts["status"]
-    after = cursor_of(call) or 0
+    after = behind_number(call)
     limit = number(call, "limit", default=PAGE, least=1, most=PAGE)
-    if not isinstance(after, int):
-        raise bad_request("'cursor' is nothing that this hub gave out.")
     with call.hub.database.read() as connection:
         repo = _managed(connection, call, kind)
         found = access_requests.page(connection, repo, status, after=after, limit=limit + 1)

@@ -11,11 +11,11 @@ from typing import Any, Final
 
 import orjson
 from sqlalchemy import Connection, delete, func, select, update
-from sqlalchemy.dialects import postgresql, sqlite
 
 from weighbridge.hub.accounts.caller import Caller
 from weighbridge.hub.accounts.permission import Access
 from weighbridge.hub.content.content import MissingContentError, batches, own_all
+from weighbridge.hub.database.insert import insert_into
 from weighbridge.hub.database.schema import bucket_file, content, content_owner, git_object, repository
 from weighbridge.hub.git.objects import oid_of
 from weighbridge.hub.git.paths import GitPathError, check_path, shown
@@ -239,9 +239,8 @@ def _carry_out(
         own_all(connection, bucket_id, {row["sha256"] for row in rows}, now_ms=now_ms)
     except MissingContentError as error:
         raise conflict("A file of this batch was just collected: upload it again.") from error
-    dialect: Any = sqlite if connection.dialect.name == "sqlite" else postgresql
     for part in batches(rows):
-        statement = dialect.insert(bucket_file).values(part)
+        statement = insert_into(connection, bucket_file).values(part)
         replaced = {name: statement.excluded[name] for name in ("sha256", "size_bytes", "modified_ms", "content_type")}
         keys = ["repository_id", "path"]
         connection.execute(statement.on_conflict_do_update(index_elements=keys, set_=replaced))

@@ -19,7 +19,7 @@ from weighbridge.hub.repositories.find import Repository, find
 from weighbridge.hub.repositories.front_matter import clean
 from weighbridge.hub.repositories.lifecycle import Wish
 from weighbridge.hub.repositories.name import page_url
-from weighbridge.hub.repositories.query import cursor_of, flag, next_page, number
+from weighbridge.hub.repositories.query import behind_number, cursor_of, flag, foreign_cursor, next_page, number
 from weighbridge.hub.repositories.times import iso
 
 KIND: Final = "bucket"
@@ -54,10 +54,8 @@ def info(call: Call) -> Reply:
 
 def listed(call: Call) -> Reply:
     """List the buckets of a user or an organisation, filtered by `search`, a page at a time."""
-    after = cursor_of(call) or 0
+    after = behind_number(call)
     limit = number(call, "limit", default=LIST_PAGE, least=1, most=LIST_PAGE)
-    if not isinstance(after, int):
-        raise bad_request("'cursor' is nothing that this hub gave out.")
     owner = clean(_owner(call))
     with call.hub.database.read() as connection:
         owner_id = connection.execute(select(account.c.id).where(account.c.name_key == owner.lower())).scalar()
@@ -190,7 +188,7 @@ def _place(call: Call) -> Place | None:
     match cursor:
         case [str() as path, bool() as inclusive] if clean(path) == path:
             return Place(path=path, inclusive=inclusive)
-    raise bad_request("'cursor' is nothing that this hub gave out.")
+    raise foreign_cursor()
 
 
 def _visibility(asked: dict[str, Any]) -> str:

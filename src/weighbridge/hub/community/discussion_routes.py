@@ -135,7 +135,7 @@ def edit(call: Call, kind: str) -> Reply:
 
     def change(connection: Connection, repo: Repository, thread: Thread) -> Event:
         found = discussions.find_comment(connection, repo, thread.number, call.parts["comment"])
-        return discussions.edit(connection, call.caller, found, content, now_ms=call.hub.now_ms())
+        return discussions.edit(connection, repo, call.caller, thread.number, found, content, now_ms=call.hub.now_ms())
 
     return Reply(body={"updatedComment": _event(_changed(call, kind, change))})
 

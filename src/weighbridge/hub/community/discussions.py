@@ -14,6 +14,7 @@ from sqlalchemy import ColumnElement, Connection, func, insert, select, update
 
 from weighbridge.hub.accounts.caller import Caller
 from weighbridge.hub.accounts.permission import Access, may
+from weighbridge.hub.community.thread_limits import check_room, check_stranger, size_of
 from weighbridge.hub.database.schema import account, discussion, discussion_event, repository
 from weighbridge.hub.http.refusal import Refusal, bad_request, conflict, forbidden
 from weighbridge.hub.repositories.find import Repository
@@ -22,6 +23,7 @@ from weighbridge.hub.repositories.front_matter import clean
 MAX_TITLE_CHARACTERS: Final = 250
 MAX_COMMENT_CHARACTERS: Final = 65_536
 MAX_EVENTS: Final = 5_000
+_MAX_COMMITS: Final = 4 * MAX_EVENTS
 MAX_EDITS: Final = 20
 """So many former texts of a comment are kept; the first edits go first."""
 
@@ -72,7 +74,11 @@ def open_thread(
     """Open a discussion (with a `target`, a pull request) and return its number.
 
     The caller holds the repository's row, and was found to be allowed to discuss.
+
+    Raises:
+        Refusal: 409 for somebody who may not write and has opened too many.
     """
+    check_stranger(connection, repo, caller)
     counter = select(repository.c.next_discussion).where(repository.c.id == repo.id)
     number = int(connection.execute(counter).scalar_one())
     connection.execute(update(repository).where(repository.c.id == repo.id).values(next_discussion=number + 1))
@@ -142,12 +148,16 @@ def add_event(
     Raises:
         Refusal: 409 if the thread is full.
     """
+    if type_ == "comment":
+        check_room(connection, repo, number, more_bytes=size_of(data))
     here = (discussion_event.c.repository_id == repo.id) & (discussion_event.c.number == number)
     position = connection.execute(select(func.coalesce(func.max(discussion_event.c.position) + 1, 0)).where(here))
     at = int(position.scalar_one())
-    # Commits still go into a full thread: they must not be stopped by talk.
-    if at >= MAX_EVENTS and type_ == "comment":
-        raise conflict(f"A discussion has at most {MAX_EVENTS:,} events: open a new one.")
+    # Commits still go into a full thread: they must not be stopped by talk. And it can always be closed.
+    if (at >= MAX_EVENTS and type_ == "comment") or (at >= _MAX_COMMITS and type_ == "commit"):
+        raise conflict(f"A discussion has at most {at:,} events: open a new one.")
+    if at >= MAX_EVENTS and type_ in ("title-change", "status-change"):
+        may(connection, caller, repo, Access.WRITE)
     event_id = secrets.token_hex(12)
     row = {"id": event_id, "repository_id": repo.id, "number": number, "position": at, "type": type_}
     connection.execute(
@@ -217,11 +227,20 @@ def find_comment(connection: Connection, repo: Repository, number: int, event_id
     return _event(row)
 
 
-def edit(connection: Connection, caller: Caller, comment: Event, content: str, *, now_ms: int) -> Event:
-    """Replace the text of a comment: its author may, nobody else.
+def edit(
+    connection: Connection,
+    repo: Repository,
+    caller: Caller,
+    number: int,
+    comment: Event,
+    content: str,
+    *,
+    now_ms: int,
+) -> Event:
+    """Replace the text of a comment of the thread `number`: its author may, nobody else.
 
     Raises:
-        Refusal: 403; 409 if it is hidden.
+        Refusal: 403; 409 if it is hidden, or the thread full.
     """
     if caller.user_id is None or comment.author_id != caller.user_id:
         raise forbidden("Only its author may edit a comment.")
@@ -229,7 +248,9 @@ def edit(connection: Connection, caller: Caller, comment: Event, content: str, *
         raise conflict("A hidden comment cannot be edited.")
     before = {"content": comment.data["content"], "edited_ms": comment.data.get("edited_ms", comment.created_ms)}
     history = [*comment.data.get("history", ()), before][-MAX_EDITS:]
-    return _changed(connection, comment, {"content": content, "edited_ms": now_ms, "history": history})
+    data = {"content": content, "edited_ms": now_ms, "history": history}
+    check_room(connection, repo, number, more_bytes=size_of(data) - size_of(comment.data))
+    return _changed(connection, comment, data)
 
 
 def hide(connection: Connection, repo: Repository, caller: Caller, comment: Event) -> Event:

@@ -6,10 +6,10 @@ Functions of features run in a pool of threads; the event loop only moves bytes.
 import asyncio
 import functools
 import logging
-import re
 from collections.abc import Awaitable, Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from http import HTTPStatus
+from typing import IO, Any
 
 import orjson
 from aiohttp import web
@@ -18,11 +18,13 @@ from sqlalchemy import text
 from weighbridge.errors import WeighbridgeError
 from weighbridge.hub.accounts.caller import Caller
 from weighbridge.hub.accounts.identify import caller_of, secret_of
+from weighbridge.hub.http.address import own_address
 from weighbridge.hub.http.limit import RequestLimit
-from weighbridge.hub.http.observe import CALLER, alive, metrics, observed
+from weighbridge.hub.http.metrics import metrics
+from weighbridge.hub.http.observe import CALLER, alive, observed
 from weighbridge.hub.http.refusal import Refusal, bad_request
 from weighbridge.hub.http.route import Call, Reply, Route, Stream, StreamRoute
-from weighbridge.hub.http.stream import blocks
+from weighbridge.hub.http.stream import receive, waiting_body
 from weighbridge.hub.server import HubServer
 
 _LOG = logging.getLogger("weighbridge.hub")
@@ -31,7 +33,6 @@ _READERS = 2
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
-_LOOPBACK = re.compile(r"(?:127\.0\.0\.1|localhost|\[::1\])(?::[0-9]{1,5})?", re.ASCII)
 _MOST_OF_A_MESSAGE = 1000
 
 
@@ -58,7 +59,7 @@ def build_app(hub: HubServer, routes: Iterable[Route | StreamRoute], *, threads:
         else:
             app.router.add_route(route.method, route.path, handler)
 
-    app.router.add_get("/metrics", metrics)
+    app.router.add_get("/metrics", metrics(hub, reading))
     app.router.add_get("/health/live", alive)
     app.router.add_get("/health/ready", _readiness(hub, pool))
 
@@ -83,13 +84,18 @@ def _readiness(hub: HubServer, pool: ThreadPoolExecutor) -> Handler:
 
 
 def _plain(hub: HubServer, pool: ThreadPoolExecutor, route: Route) -> Handler:
+    def work(request: web.Request, body: IO[bytes] | None) -> Reply:
+        if body is not None:
+            body.seek(0)
+        return route.answer(_call(hub, request, b"" if body is None else body.read(), route))
+
     async def handle(request: web.Request) -> web.StreamResponse:
-        body = await _body(request, route.max_body_bytes)
-
-        def work() -> Reply:
-            return route.answer(_call(hub, request, body, route))
-
-        reply = await asyncio.get_running_loop().run_in_executor(pool, work)
+        loop = asyncio.get_running_loop()
+        if not request.can_read_body:
+            return _response(await loop.run_in_executor(pool, work, request, None))
+        with waiting_body() as body:
+            await receive(request, body, limit=route.max_body_bytes)
+            reply = await loop.run_in_executor(pool, work, request, body)
         return _response(reply)
 
     return handle
@@ -123,7 +129,7 @@ def _call(hub: HubServer, request: web.Request, body: bytes, route: Route | Stre
         query=request.query,
         headers=request.headers,
         body=body,
-        base_url=hub.settings.public_url or _own_address(request),
+        base_url=hub.settings.public_url or own_address(request),
         raw_path_qs=request.raw_path,
     )
 
@@ -134,19 +140,6 @@ def _is_text(part: str) -> bool:
         return "\0" not in part and bool(part.encode() or True)
     except UnicodeEncodeError:
         return False
-
-
-def _own_address(request: web.Request) -> str:
-    # Without a public address only loopback is served; any other name in `Host` is a page that rebinds its own name.
-    if not _LOOPBACK.fullmatch(request.host):
-        raise bad_request("This hub does not go by that name: start it with --public-url.")
-    return f"http://{request.host}"
-
-
-async def _body(request: web.Request, limit: int) -> bytes:
-    if not request.can_read_body:
-        return b""
-    return b"".join([block async for block in blocks(request, limit=limit)])
 
 
 def _response(reply: Reply) -> web.Response:
@@ -185,6 +178,9 @@ def refused(refusal: Refusal) -> web.Response:
     message = "".join(
         letter if letter.isprintable() else "?" for letter in " ".join(refusal.message[:_MOST_OF_A_MESSAGE].split())
     )
+    if refusal.status == HTTPStatus.FORBIDDEN:
+        # The client ends this sentence itself.
+        message = message.removesuffix(".")
     headers = {"X-Error-Message": message.encode("ascii", "replace").decode(), **refusal.headers}
     if refusal.code:
         headers["X-Error-Code"] = refusal.code

@@ -1,9 +1,12 @@
 """How many requests a caller may make: a window of fixed length, told in the headers that clients wait by.
 
-The header fields are those of draft-ietf-httpapi-ratelimit-headers-09, as huggingface_hub reads them.
+The header fields are those of draft-ietf-httpapi-ratelimit-headers-09, as huggingface_hub reads them. hf_xet does not:
+it tries five times, at moments of its own, and gives up. So what goes to the byte server has an allowance of its own,
+so large that only abuse exhausts it.
 """
 
 import hashlib
+import math
 import time
 from collections import OrderedDict
 from collections.abc import Callable
@@ -14,16 +17,18 @@ from weighbridge.hub.http.refusal import Refusal
 
 _MAX_CALLERS = 20_000
 _FREE = ("/health/", "/metrics")
+_BYTES = ("/cas/", "/v1/telemetry")
+_BYTES_FACTOR = 10
 
 
 class RequestLimit:
-    """Counts requests by token, or by address for whoever has none that was found good before.
+    """Counts requests by token, or by address for whoever has none that was found good before; of bytes apart.
 
     One window of one process, bounded in memory.
     """
 
     def __init__(self, requests: int, window_seconds: int, *, clock: Callable[[], float] = time.monotonic) -> None:
-        """Allow `requests` in each window; 0 for any number."""
+        """Allow `requests` in each window, and ten times as many to the byte server; 0 for any number."""
         self.requests = requests
         self.window_seconds = window_seconds
         self._clock = clock
@@ -38,19 +43,22 @@ class RequestLimit:
         """
         if not self.requests or request.path.startswith(_FREE):
             return {}
+        of_bytes = request.path.startswith(_BYTES)
+        name, allowed = ("bytes", _BYTES_FACTOR * self.requests) if of_bytes else ("api", self.requests)
         now = self._clock()
-        key = self._key(request)
+        key = name.encode() + self._key(request)
         began, count = self._seen.pop(key, (now, 0))
         if now - began >= self.window_seconds:
             began, count = now, 0
         self._seen[key] = (began, count + 1)
         if len(self._seen) > _MAX_CALLERS:
             self._seen.popitem(last=False)
-        wait = max(1, int(began + self.window_seconds - now))
-        left = self.requests - count - 1
+        # Whoever comes back after so many whole seconds must not be too early.
+        wait = max(1, math.ceil(began + self.window_seconds - now))
+        left = allowed - count - 1
         headers = {
-            "RateLimit": f'"api";r={max(0, left)};t={wait}',
-            "RateLimit-Policy": f'"fixed window";"api";q={self.requests};w={self.window_seconds}',
+            "RateLimit": f'"{name}";r={max(0, left)};t={wait}',
+            "RateLimit-Policy": f'"fixed window";"{name}";q={allowed};w={self.window_seconds}',
         }
         if left < 0:
             raise Refusal(429, "Too many requests: wait and try again.", headers={**headers, "Retry-After": str(wait)})

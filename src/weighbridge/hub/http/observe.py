@@ -3,6 +3,7 @@
 A log line never holds a query string or a header: both carry permissions.
 """
 
+import errno
 import json
 import logging
 import re
@@ -11,7 +12,7 @@ import time
 from collections.abc import Awaitable, Callable
 
 from aiohttp import web
-from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest, multiprocess
+from prometheus_client import Counter, Histogram
 
 from weighbridge.hub.http.limit import RequestLimit
 from weighbridge.hub.http.refusal import Refusal
@@ -19,6 +20,7 @@ from weighbridge.hub.http.refusal import Refusal
 _LOG = logging.getLogger("weighbridge.hub.request")
 _SLOWEST = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1, 5, 30, 120)
 _MAX_LOGGED_PATH = 512
+_GONE = 499  # as nginx calls it
 
 REQUESTS = Counter("weighbridge_hub_requests", "Requests answered.", ["method", "route", "status"])
 SECONDS = Histogram("weighbridge_hub_request_seconds", "Time to answer.", ["route"], buckets=_SLOWEST)
@@ -51,9 +53,15 @@ def observed(
                 limit.trust(request)
         except Refusal as refusal:
             response = answer_refusal(refusal)
-        except (ConnectionError, TimeoutError):
-            _line(request, 499, began, request_id)
-            raise
+        except (ConnectionError, TimeoutError) as error:
+            _line(request, _GONE, began, request_id)
+            if isinstance(error, TimeoutError) and error.errno != errno.ETIMEDOUT:
+                raise
+            # The client is gone, or takes nothing (which the kernel calls a time-out): nobody is there to answer, and
+            # the framework would log what it is told as a fault of ours.
+            if request.transport is not None:
+                request.transport.abort()
+            return web.Response(status=_GONE)
         except Exception:  # noqa: BLE001 - the last line of defence: the client learns nothing, the log all
             _LOG.exception(json.dumps({"id": request_id, "method": request.method, "path": _path(request)}))
             response = answer_refusal(Refusal(500, f"Internal error; the hub's log has it under {request_id}."))
@@ -101,17 +109,6 @@ def _route(request: web.Request) -> str:
 
 def _path(request: web.Request) -> str:
     return request.rel_url.raw_path[:_MAX_LOGGED_PATH]
-
-
-async def metrics(_: web.Request) -> web.Response:
-    """Answer with the metrics of all processes of this server, in Prometheus' text format."""
-    import os
-
-    if "PROMETHEUS_MULTIPROC_DIR" in os.environ:
-        registry = CollectorRegistry()
-        multiprocess.MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
-        return web.Response(body=generate_latest(registry), content_type="text/plain")
-    return web.Response(body=generate_latest(), content_type="text/plain")
 
 
 async def alive(_: web.Request) -> web.Response:

@@ -13,11 +13,13 @@ import ipaddress
 import json
 import logging
 import os
+import resource
 import signal
 import socket
 import sys
 import tempfile
 import time
+import traceback
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -28,9 +30,7 @@ from weighbridge.shell.hub.first_start import first_start
 
 _LOG = logging.getLogger("weighbridge.hub")
 _QUICK_DEATH_SECONDS = 2.0
-_GRACE_SECONDS = 20.0
-# Received ahead of whoever takes a body: with less, an upload waits for the event loop after every few reads.
-_READ_BYTES = 1024 * 1024
+_MOST_FILES = 16_384
 _LOOK_SECONDS = 0.5
 _SWITCH_SECONDS = 0.0005
 
@@ -91,6 +91,7 @@ def serve(serving: Serving, ready: Callable[[str, Path | None], None]) -> int:
     with tempfile.TemporaryDirectory(prefix="weighbridge-metrics-") as metrics:
         # Before prometheus_client is imported: it looks once.
         os.environ["PROMETHEUS_MULTIPROC_DIR"] = metrics
+        _allow_files()
         listening = _listen(serving.host, serving.port, serving.workers)
         token_file = _prepare(serving) if serving.workers == 1 else _prepare_apart(serving)
         shown = f"[{serving.host}]" if ":" in serving.host else serving.host
@@ -123,6 +124,8 @@ def _prepare_apart(serving: Serving) -> Path | None:
             with os.fdopen(writing, "w") as out:
                 json.dump(_prepared(serving), out)
             code = 0
+        except BaseException:  # noqa: BLE001 - the process ends here, and nobody else would say why
+            traceback.print_exc()
         finally:
             os._exit(code)
     os.close(writing)
@@ -141,6 +144,9 @@ def _prepared(serving: Serving) -> dict[str, str | None]:
         token_file = _prepare(serving)
     except WeighbridgeError as error:
         return {"error": error.message, "place": error.place, "hint": error.hint}
+    except OSError as error:
+        hint = "Name a folder that the server may write to: --folder PATH."
+        return {"error": error.strerror or str(error), "place": str(error.filename or serving.folder), "hint": hint}
     return {"token_file": str(token_file) if token_file else None}
 
 
@@ -199,16 +205,17 @@ class _Workers:
 
 
 def _work(serving: Serving, listening: socket.socket) -> int:
-    from aiohttp import web
-
     from weighbridge.hub.http.app import build_app
+    from weighbridge.hub.http.connections import ConnectionLimits, answering
     from weighbridge.hub.http.features import ROUTES
+    from weighbridge.shell.hub.allocator import keep_blocks
     from weighbridge.shell.hub.background import background
 
     # Uploads wait on the hub's own disk: the system's folder for such files may be small, or memory.
     waiting = serving.folder / "waiting"
     waiting.mkdir(exist_ok=True)
     tempfile.tempdir = str(waiting)
+    keep_blocks()
     # Requests are short: whoever waits for the interpreter should not wait for several of them.
     sys.setswitchinterval(_SWITCH_SECONDS)
     hub = serving.open()
@@ -222,23 +229,25 @@ def _work(serving: Serving, listening: socket.socket) -> int:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, stop.set)
-        # A refused body is not read to its end: the client has its answer.
-        runner = web.AppRunner(
-            app, access_log=None, shutdown_timeout=_GRACE_SECONDS, lingering_time=1, read_bufsize=_READ_BYTES
-        )
-        await runner.setup()
-        await web.SockSite(runner, listening, backlog=1024).start()
-        while not stop.is_set():
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(stop.wait(), _LOOK_SECONDS)
-            if serving.workers > 1 and os.getppid() != parent:
-                # The first process was killed: whoever starts the hub again needs the port.
-                stop.set()
-        await runner.cleanup()
+        async with answering(app, listening, ConnectionLimits.fitting()):
+            while not stop.is_set():
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(stop.wait(), _LOOK_SECONDS)
+                if serving.workers > 1 and os.getppid() != parent:
+                    # The first process was killed: whoever starts the hub again needs the port.
+                    stop.set()
 
     asyncio.run(run())
     hub.database.close()
     return 0
+
+
+def _allow_files() -> None:
+    """Raise the number of files that the process may have open, which is low by tradition, not for a reason."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = _MOST_FILES if hard == resource.RLIM_INFINITY else min(hard, _MOST_FILES)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def _listen(host: str, port: int, number: int) -> list[socket.socket]:
