@@ -13,7 +13,8 @@ from running_hub import RunningHub, running_hub
 from sqlalchemy import func, insert, select, update
 from xet_calls import Cas, noise, prepared
 
-from weighbridge.hub.content.collect import Collected, collect
+from weighbridge.hub.content.collect import collect
+from weighbridge.hub.content.collection import Collected
 from weighbridge.hub.content.content import MissingContentError, owned_among
 from weighbridge.hub.content.mark import Digests, mark
 from weighbridge.hub.content.verify import verify
@@ -276,7 +277,7 @@ def test_a_ref_that_moves_meanwhile_leaves_its_repository_for_the_next_time(
         add(api, weights=data)
         return found
 
-    monkeypatch.setattr("weighbridge.hub.content.collect.mark", marks_and_is_late)
+    monkeypatch.setattr("weighbridge.hub.content.release.mark", marks_and_is_late)
     assert free(hub).busy_repositories == 1
     monkeypatch.undo()
     assert get(api, "alice/m", "weights", tmp_path) == data

@@ -28,17 +28,8 @@ from weighbridge.hub.git.objects import (
 )
 from weighbridge.hub.git.paths import GitPathError, RefNameError, check_branch, check_path
 from weighbridge.hub.git.pointer import encode_pointer, parse_pointer
-from weighbridge.hub.git.tree import (
-    Change,
-    DeleteFile,
-    DeleteFolder,
-    Put,
-    TreeChangeError,
-    apply,
-    find,
-    find_many,
-    walk,
-)
+from weighbridge.hub.git.tree import Change, DeleteFile, DeleteFolder, Put, TreeChangeError, apply
+from weighbridge.hub.git.walk import find, find_many, walk
 
 OIDS = st.text("0123456789abcdef", min_size=40, max_size=40)
 NAMES = st.text("ab.-0é", min_size=1, max_size=3).filter(lambda name: name.strip(".") != "")

@@ -7,19 +7,8 @@ import pytest
 from weighbridge.hub.git.memory import InMemoryObjects
 from weighbridge.hub.git.objects import EMPTY_TREE_OID, GitObject, GitObjectError, MissingObjectError, Mode, oid_of
 from weighbridge.hub.git.paths import GitPathError
-from weighbridge.hub.git.tree import (
-    Change,
-    DeleteFile,
-    DeleteFolder,
-    NotInTreeError,
-    PathClashError,
-    Put,
-    apply,
-    find,
-    find_many,
-    list_folder,
-    walk,
-)
+from weighbridge.hub.git.tree import Change, DeleteFile, DeleteFolder, NotInTreeError, PathClashError, Put, apply
+from weighbridge.hub.git.walk import find, find_many, list_folder, walk
 
 
 class CountingObjects(InMemoryObjects):

@@ -12,10 +12,10 @@ from itertools import islice
 from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Select, Table, delete, func, select, update
-from sqlalchemy.dialects import postgresql, sqlite
 
 from weighbridge.errors import HubError
 from weighbridge.hub.content.terms import Content, ContentError, Term, pack_terms, unpack_terms
+from weighbridge.hub.database.insert import insert_into
 from weighbridge.hub.database.schema import (
     content,
     content_owner,
@@ -246,10 +246,9 @@ def insert_missing(
     connection: Connection, table: Table, rows: Iterable[Mapping[str, Any]], *, fresh: Mapping[str, Any] | None = None
 ) -> int:
     """Insert the rows whose keys are not there and return how many; `fresh` is set in those that were there."""
-    dialect: Any = sqlite if connection.dialect.name == "sqlite" else postgresql
     added = 0
     for part in batches(rows):
-        statement = dialect.insert(table).values(part)
+        statement = insert_into(connection, table).values(part)
         if fresh:
             statement = statement.on_conflict_do_update(index_elements=list(table.primary_key), set_=dict(fresh))
         else:

@@ -4,10 +4,14 @@ Protocol: xet-core, "Xorb uploads go through upload grants" (October 2026). A st
 404, whereupon the client sends the xorb to the server.
 """
 
+import asyncio
 import base64
 import secrets
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 from typing import Any, Final
 
+from aiohttp import web
 from sqlalchemy import Row, delete, insert, select
 
 from weighbridge.hub.content.content import hold_xorb, name_xorb, new_xorb_key
@@ -15,12 +19,17 @@ from weighbridge.hub.content.xet_token import admit
 from weighbridge.hub.content.xorbs import IncomingXorb, hash_of, refused
 from weighbridge.hub.database.schema import upload, xorb_owner
 from weighbridge.hub.http.refusal import Refusal, bad_request, too_large
-from weighbridge.hub.http.route import Call, Reply
+from weighbridge.hub.http.route import Call, Reply, Stream
+from weighbridge.hub.http.stream import document
 from weighbridge.hub.xet.errors import XetError, XorbError
 from weighbridge.hub.xet.merkle import from_hex, to_hex
 from weighbridge.hub.xet.xorb import MAX_XORB_BYTES, read_xorb
 
 KIND: Final = "xorb"
+AT_ONCE: Final = 4
+"""So many xorbs are read back at once by a process; each takes a thread and about three blocks."""
+
+_BLOCK_BYTES: Final = 2 * 1024 * 1024
 _SECONDS: Final = 3600
 
 
@@ -56,8 +65,18 @@ def grant(call: Call) -> Reply:
     return Reply(body={"id": grant_id, "method": put.method, "url": put.url, "headers": dict(put.headers)}, status=201)
 
 
-def commit(call: Call) -> Reply:
+async def commit(_: web.Request, stream: Stream) -> web.Response:
     """POST …/v1/xorb-commits/{prefix}/{hash}/grant/{grant}: read back what was stored, verify it, let it exist."""
+    return document(await asyncio.get_running_loop().run_in_executor(_desk(), _commit, stream.call))
+
+
+@cache
+def _desk() -> ThreadPoolExecutor:
+    # Apart from the pool of requests, none of which is to wait until 64 MiB came back from the store.
+    return ThreadPoolExecutor(AT_ONCE, thread_name_prefix="hub-grant")
+
+
+def _commit(call: Call) -> dict[str, bool]:
     hub, name = call.hub, to_hex(hash_of(call))
     with hub.database.read() as connection:
         repository_id = admit(connection, call, upload=True).repo.id
@@ -79,12 +98,12 @@ def commit(call: Call) -> Reply:
     finally:
         with hub.database.write() as connection:
             connection.execute(delete(upload).where(upload.c.id == row.id))
-    return Reply(body={"was_inserted": inserted})
+    return {"was_inserted": inserted}
 
 
 def _enter(call: Call, repository_id: int, row: Row[Any]) -> bool:
     hub, key = call.hub, row.state["key"]
-    stored = hub.store.open_blocks(key)
+    stored = hub.store.open_blocks(key, block_bytes=_BLOCK_BYTES)
     if row.state["sealed"]:
         index = read_xorb(stored, expected=from_hex(row.hash))
         if index.serialised_bytes != row.size_bytes:

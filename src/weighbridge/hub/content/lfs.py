@@ -1,7 +1,8 @@
 """Git LFS: which files a client is to send or may fetch, by addresses that carry their own permission.
 
 Forms: https://github.com/git-lfs/git-lfs/blob/main/docs/api/batch.md and, for uploads in parts, `lfs.py` of
-huggingface_hub. An address names what it allows, exactly: repository, SHA-256, size, part; and when it ends.
+huggingface_hub. An address names what it allows, exactly: repository, SHA-256, size, part; and when it ends. It is good
+for as long as the token by which it was asked for, and as its user may do it.
 """
 
 import hmac
@@ -16,6 +17,7 @@ from sqlalchemy import Connection, insert
 
 from weighbridge.hub.accounts.permission import Access
 from weighbridge.hub.content.content import own_all, owned_among
+from weighbridge.hub.content.xet_token import still_may
 from weighbridge.hub.database.schema import upload
 from weighbridge.hub.http.refusal import Refusal, bad_request, forbidden, too_large
 from weighbridge.hub.http.route import Call
@@ -30,7 +32,7 @@ _MAX_PARTS: Final = 1000
 _MAX_PARTS_OF_BATCH: Final = 10_000
 _SLOWEST_BYTES_A_SECOND: Final = 1_000_000
 _MIB: Final = 1024 * 1024
-_PURPOSE: Final = b"weighbridge lfs address 1\0"
+_PURPOSE: Final = b"weighbridge lfs address 2\0"
 _SHA256 = re.compile(r"[0-9a-f]{64}\Z")
 
 
@@ -44,6 +46,7 @@ class Permit:
         sha256: of the file.
         size_bytes: of the file.
         expires_s: when it ends, in seconds since 1970.
+        token_id: the token by which it was asked for; None for nobody in particular.
         upload: names an upload in parts; empty for none.
         part: its number, from 1; 0 for none.
         part_bytes: of every part but the last.
@@ -54,6 +57,7 @@ class Permit:
     sha256: str
     size_bytes: int
     expires_s: int
+    token_id: int | None
     upload: str = ""
     part: int = 0
     part_bytes: int = 0
@@ -75,6 +79,7 @@ class Permit:
         return {
             "size": str(self.size_bytes),
             "expires": str(self.expires_s),
+            "by": str(self.token_id or 0),
             "upload": self.upload,
             "part": str(self.part),
             "part_size": str(self.part_bytes),
@@ -93,7 +98,7 @@ def permit_of(call: Call, verb: str) -> Permit:
     Raises:
         Refusal: 403 if it is not one that this hub signed, or its time is over.
     """
-    text = {name: call.query.get(name, "") for name in ("size", "expires", "part", "part_size")}
+    text = {name: call.query.get(name, "") for name in ("size", "expires", "by", "part", "part_size")}
     upload_id, repository, sha256 = call.query.get("upload", ""), call.parts["repository"], call.parts["sha256"]
     numbers = (*text.values(), repository)
     if not all(number.isascii() and number.isdecimal() and len(number) < 20 for number in numbers):
@@ -104,6 +109,7 @@ def permit_of(call: Call, verb: str) -> Permit:
         sha256=sha256,
         size_bytes=int(text["size"]),
         expires_s=int(text["expires"]),
+        token_id=int(text["by"]) or None,
         upload=upload_id,
         part=int(text["part"]),
         part_bytes=int(text["part_size"]),
@@ -114,6 +120,16 @@ def permit_of(call: Call, verb: str) -> Permit:
     if permit.expires_s * 1000 <= call.hub.now_ms():
         raise forbidden("The time of this address is over: ask for a new one.")
     return permit
+
+
+def check_permit(connection: Connection, call: Call, permit: Permit) -> None:
+    """Return if whoever asked for the address may still do what it is for.
+
+    Raises:
+        Refusal: as `xet_token.still_may`.
+    """
+    needed = (Access.READ,) if permit.verb == "get" else (Access.DISCUSS, Access.READ)
+    still_may(connection, permit.token_id, permit.repository_id, needed, now_ms=call.hub.now_ms())
 
 
 def batch(connection: Connection, call: Call, repo: Repository, document: Mapping[str, Any]) -> dict[str, Any]:
@@ -206,6 +222,7 @@ def _in_parts(
         sha256=sha256,
         size_bytes=size,
         expires_s=expires_s,
+        token_id=call.caller.token_id,
         upload=upload_id,
         part_bytes=part_bytes,
     )
@@ -217,7 +234,14 @@ def _in_parts(
 
 def _action(call: Call, repo: Repository, sha256: str, size: int, *, verb: str) -> dict[str, Any]:
     expires_s = _expiry(call, size)
-    permit = Permit(verb=verb, repository_id=repo.id, sha256=sha256, size_bytes=size, expires_s=expires_s)
+    permit = Permit(
+        verb=verb,
+        repository_id=repo.id,
+        sha256=sha256,
+        size_bytes=size,
+        expires_s=expires_s,
+        token_id=call.caller.token_id,
+    )
     return {"href": address(call, permit), "expires_in": expires_s - call.hub.now_ms() // 1000}
 
 

@@ -70,7 +70,7 @@ def locks(call: Call, *, kind: str) -> Reply:
 
 async def put(request: web.Request, stream: Stream) -> web.Response:
     """Receive a file, or a part of one."""
-    permit = lfs.permit_of(stream.call, "put")
+    permit = await _permitted(stream, "put")
     if permit.part:
         tag = await lfs_upload.take_part(request, stream, permit)
         return web.Response(status=200, headers={"ETag": f'"{tag}"'})
@@ -80,7 +80,7 @@ async def put(request: web.Request, stream: Stream) -> web.Response:
 
 async def complete(request: web.Request, stream: Stream) -> web.Response:
     """Make a file of its parts."""
-    permit = lfs.permit_of(stream.call, "complete")
+    permit = await _permitted(stream, "complete")
     made = await lfs_upload.complete(request, stream, permit)
     return document({"success": True, "oid": made.sha256, "size": made.size_bytes}, headers=_JSON)
 
@@ -92,8 +92,16 @@ async def fetch(request: web.Request, stream: Stream) -> web.StreamResponse:
     return await send_content(request, stream, held, Sending(etag=held.sha256))
 
 
+async def _permitted(stream: Stream, verb: str) -> lfs.Permit:
+    """Return what the address allows, before its body is received; it is asked again before anything is kept."""
+    permit = lfs.permit_of(stream.call, verb)
+    await stream.work(lfs_upload.still_permitted, stream.call, permit)
+    return permit
+
+
 def _content(call: Call, permit: lfs.Permit) -> Content:
     with call.hub.database.read() as connection:
+        lfs.check_permit(connection, call, permit)
         found = owned(connection, permit.repository_id, permit.sha256)
     if found is None:
         raise entry_not_found(permit.sha256, commit="")

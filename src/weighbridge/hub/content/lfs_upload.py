@@ -16,21 +16,22 @@ from functools import cache, partial
 from typing import IO, Any, TypeVar
 
 from aiohttp import web
-from sqlalchemy import delete, insert, select
+from sqlalchemy import delete, insert
 
 from weighbridge.hub.content.content import Content, own, owned
 from weighbridge.hub.content.ingest import ingest
-from weighbridge.hub.content.lfs import PART_BYTES, Permit, part_key
-from weighbridge.hub.database.schema import repository, upload
-from weighbridge.hub.http.refusal import Refusal, bad_request, repo_not_found, unprocessable
-from weighbridge.hub.http.route import Stream
+from weighbridge.hub.content.lfs import PART_BYTES, Permit, check_permit, part_key
+from weighbridge.hub.database.schema import upload
+from weighbridge.hub.http.refusal import Refusal, bad_request, unprocessable
+from weighbridge.hub.http.route import Call, Stream
 from weighbridge.hub.http.stream import blocks
 from weighbridge.hub.server import HubServer
 from weighbridge.hub.store.port import BLOCK_BYTES, MissingObjectError
 
 AT_ONCE = 2
 DAY_MS = 24 * 3600 * 1000
-_MEMORY_BYTES = 1024 * 1024
+_MEMORY_BYTES = 64 * 1024
+_TAKEN_BYTES = 256 * 1024
 _MAX_COMPLETION_BYTES = 256 * 1024
 _TAG = re.compile(r'"?([0-9a-f]{32})"?\Z')
 _Made = TypeVar("_Made")
@@ -46,14 +47,14 @@ async def take_whole(request: web.Request, stream: Stream, permit: Permit) -> Co
     if permit.size_bytes <= PART_BYTES:
         with tempfile.SpooledTemporaryFile(max_size=_MEMORY_BYTES) as spool:
             await _spool(request, stream, spool, permit.size_bytes)
-            return await work_hard(_ingest, hub, permit, _each_block(spool), small=True)
+            return await work_hard(_ingest, stream.call, permit, _each_block(spool), small=True)
     # A client that cannot send parts gets its file cut into parts here, so that no temporary file is large.
     cut = replace(permit, upload=secrets.token_hex(16), part_bytes=PART_BYTES)
     keys: list[str] = []
     await stream.work(_begin, hub, cut)
     try:
         await _cut(request, stream, cut, keys)
-        return await work_hard(_ingest, hub, permit, _stored(hub, keys))
+        return await work_hard(_ingest, stream.call, permit, _stored(hub, keys))
     finally:
         await asyncio.shield(asyncio.ensure_future(stream.work(_clear, hub, cut, keys)))
 
@@ -63,7 +64,7 @@ async def take_part(request: web.Request, stream: Stream, permit: Permit) -> str
     hub, tag = stream.call.hub, secrets.token_hex(16)
     with tempfile.SpooledTemporaryFile(max_size=_MEMORY_BYTES) as spool:
         await _spool(request, stream, spool, permit.body_bytes)
-        await stream.work(_must_exist, hub, permit)
+        await stream.work(still_permitted, stream.call, permit)
         await stream.work(hub.store.write, part_key(permit, tag), _each_block(spool))
     return tag
 
@@ -82,7 +83,7 @@ async def complete(request: web.Request, stream: Stream, permit: Permit) -> Cont
     keys = [
         part_key(replace(permit, verb="put", part=number), tag) for number, tag in enumerate(_tags(body, permit), 1)
     ]
-    made = await work_hard(_ingest, hub, permit, _stored(hub, keys))
+    made = await work_hard(_ingest, stream.call, permit, _stored(hub, keys))
     await stream.work(_clear, hub, permit, keys)
     return made
 
@@ -100,9 +101,10 @@ def _workers(small: bool) -> ThreadPoolExecutor:
 
 async def _spool(request: web.Request, stream: Stream, spool: IO[bytes], size: int) -> None:
     received = 0
-    async for block in blocks(request, limit=size):
+    async for block in blocks(request, limit=size, block_bytes=_TAKEN_BYTES):
         received += len(block)
         await stream.work(spool.write, block)
+        del block  # not to be held while the next one is waited for
     if received != size:
         raise unprocessable(f"The body has {received:,} bytes, not the {size:,} that were announced.")
     spool.seek(0)
@@ -135,19 +137,18 @@ async def _cut(request: web.Request, stream: Stream, permit: Permit, keys: list[
         raise unprocessable(f"The body has {received:,} bytes, not the {permit.size_bytes:,} that were announced.")
 
 
-def _ingest(hub: HubServer, permit: Permit, data: Iterator[bytes]) -> Content:
-    _must_exist(hub, permit)
+def _ingest(call: Call, permit: Permit, data: Iterator[bytes]) -> Content:
+    still_permitted(call, permit)
     try:
-        return ingest(hub, permit.repository_id, data, sha256=permit.sha256, size_bytes=permit.size_bytes)
+        return ingest(call.hub, permit.repository_id, data, sha256=permit.sha256, size_bytes=permit.size_bytes)
     except MissingObjectError as error:
         raise bad_request("A part of this upload is not there: send the file again.") from error
 
 
-def _must_exist(hub: HubServer, permit: Permit) -> None:
-    with hub.database.read() as connection:
-        found = connection.execute(select(repository.c.id).where(repository.c.id == permit.repository_id)).first()
-    if found is None:
-        raise repo_not_found(anonymous=False)
+def still_permitted(call: Call, permit: Permit) -> None:
+    """Return if whoever asked for the address may still use it. Raises `Refusal` as `lfs.check_permit`."""
+    with call.hub.database.read() as connection:
+        check_permit(connection, call, permit)
 
 
 def _held(hub: HubServer, permit: Permit) -> Content | None:
@@ -161,7 +162,6 @@ def _held(hub: HubServer, permit: Permit) -> Content | None:
 
 def _begin(hub: HubServer, permit: Permit) -> None:
     """Name the parts that will come, so that a collection under way lets them be."""
-    _must_exist(hub, permit)
     now_ms = hub.now_ms()
     row = {"id": permit.upload, "kind": "lfs", "repository_id": permit.repository_id, "hash": permit.sha256}
     times = {"created_ms": now_ms, "expires_ms": max(permit.expires_s * 1000, now_ms + DAY_MS)}

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, bindparam, select
 
 from weighbridge.hub.content.reach import entries, read_data
 from weighbridge.hub.database.schema import git_object, ref
@@ -23,6 +23,17 @@ KEPT_BYTES: Final = 8
 _MERGE_BYTES: Final = 2 * 1024 * 1024
 _READ_AT_ONCE: Final = 256
 _COMMIT_HEAD: Final = re.compile(rb"(?:tree|parent|object) ([0-9a-f]{40})")
+
+# Built once: for a small repository, that took longer than the database.
+_REFS: Final = (
+    select(ref.c.name, ref.c.oid, ref.c.commit_oid).where(ref.c.repository_id == bindparam("of")).order_by(ref.c.name)
+)
+_OBJECTS: Final = (
+    select(git_object.c.oid, git_object.c.kind, git_object.c.created_ms, git_object.c.lfs_sha256)
+    .where(git_object.c.repository_id == bindparam("of"), git_object.c.oid > bindparam("after"))
+    .order_by(git_object.c.oid)
+    .limit(PAGE)
+)
 
 Refs = tuple[tuple[str, str, str], ...]
 
@@ -104,28 +115,19 @@ class Marked:
 
 def refs_of(connection: Connection, repository_id: int) -> Refs:
     """Return the refs of a repository, to see later whether they moved."""
-    rows = connection.execute(
-        select(ref.c.name, ref.c.oid, ref.c.commit_oid).where(ref.c.repository_id == repository_id).order_by(ref.c.name)
-    )
-    return tuple((name, oid, commit) for name, oid, commit in rows)
+    return tuple((name, oid, commit) for name, oid, commit in connection.execute(_REFS, {"of": repository_id}))
 
 
 def pages(hub: HubServer, repository_id: int) -> Iterator[Sequence[Any]]:
     """Yield every object of a repository without its bytes, in pages, each read in a transaction of its own."""
     last = ""
-    columns = (git_object.c.oid, git_object.c.kind, git_object.c.created_ms, git_object.c.lfs_sha256)
     while True:
-        statement = (
-            select(*columns)
-            .where(git_object.c.repository_id == repository_id, git_object.c.oid > last)
-            .order_by(git_object.c.oid)
-            .limit(PAGE)
-        )
         with hub.database.read() as connection:
-            rows = connection.execute(statement).all()
-        if not rows:
+            rows = connection.execute(_OBJECTS, {"of": repository_id, "after": last}).all()
+        if rows:
+            yield rows
+        if len(rows) < PAGE:
             return
-        yield rows
         last = rows[-1].oid
 
 

@@ -3,17 +3,16 @@
 import re
 from collections.abc import Iterator
 from typing import Final
-from weakref import WeakKeyDictionary
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import Connection, Dialect, select
+from sqlalchemy import Connection, select
 
 from weighbridge.hub.content.terms import Content
 from weighbridge.hub.database.schema import bucket_file, git_object
 from weighbridge.hub.git.objects import EMPTY_TREE_OID, oid_of
 from weighbridge.hub.git.pointer import LfsPointer, encode_pointer
-from weighbridge.hub.repositories.bounded_cache import BoundedCache
+from weighbridge.hub.repositories.bounded_cache import CachePerDatabase
 from weighbridge.hub.repositories.find import Repository
 
 CACHE_BYTES: Final = 64 * 1024 * 1024
@@ -62,7 +61,7 @@ def read_data(connection: Connection, repository_id: int, oids: list[str]) -> It
 
 
 def _files_of(connection: Connection, repository_id: int, commit: str) -> Prefixes:
-    cache = _cache_of(connection)
+    cache = _CACHES.of(connection)
     found = cache.get((repository_id, commit))
     if found is None:
         found = _walked(connection, repository_id, commit)
@@ -92,12 +91,4 @@ def _walked(connection: Connection, repository_id: int, commit: str) -> Prefixes
     return np.unique(np.frombuffer(b"".join(parts), dtype=">u8").astype(np.uint64))
 
 
-# By dialect, as the cache of objects: the one thing that all connections to one database share.
-_CACHES: WeakKeyDictionary[Dialect, BoundedCache[Prefixes]] = WeakKeyDictionary()
-
-
-def _cache_of(connection: Connection) -> BoundedCache[Prefixes]:
-    found = _CACHES.get(connection.dialect)
-    if found is None:
-        found = _CACHES.setdefault(connection.dialect, BoundedCache(CACHE_BYTES))
-    return found
+_CACHES: CachePerDatabase[Prefixes] = CachePerDatabase(CACHE_BYTES)

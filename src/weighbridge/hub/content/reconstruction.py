@@ -15,7 +15,7 @@ from sqlalchemy import Connection, select
 from weighbridge.hub.accounts.permission import Access
 from weighbridge.hub.content.content import Content, ContentError, Term, batches, owned_by_xet_hash
 from weighbridge.hub.content.reach import reaches
-from weighbridge.hub.content.xet_token import admit, allowed, sign
+from weighbridge.hub.content.xet_token import Bearer, admit, allowed, sign
 from weighbridge.hub.content.xorbs import hash_of
 from weighbridge.hub.database.schema import xorb
 from weighbridge.hub.http.refusal import Refusal, bad_request
@@ -42,12 +42,12 @@ class Fetch:
 
 def version_1(call: Call) -> Reply:
     """GET …/v1/reconstructions/{hash}."""
-    skipped, terms, fetches = _plan(call)
+    bearer, skipped, terms, fetches = _plan(call)
     info: dict[str, list[dict[str, Any]]] = {}
     for fetch in fetches:
         found = {
             "range": {"start": fetch.first_chunk, "end": fetch.end_chunk},
-            "url": address(call, fetch),
+            "url": address(call, bearer, fetch),
             "url_range": {"start": fetch.start, "end": fetch.end - 1},
         }
         info.setdefault(fetch.xorb, []).append(found)
@@ -56,42 +56,46 @@ def version_1(call: Call) -> Reply:
 
 def version_2(call: Call) -> Reply:
     """GET …/v2/reconstructions/{hash}."""
-    skipped, terms, fetches = _plan(call)
+    bearer, skipped, terms, fetches = _plan(call)
     xorbs: dict[str, list[dict[str, Any]]] = {}
     for fetch in fetches:
         chunks = {"start": fetch.first_chunk, "end": fetch.end_chunk}
         found = {"chunks": chunks, "bytes": {"start": fetch.start, "end": fetch.end - 1}}
-        xorbs.setdefault(fetch.xorb, []).append({"url": address(call, fetch), "ranges": [found]})
+        xorbs.setdefault(fetch.xorb, []).append({"url": address(call, bearer, fetch), "ranges": [found]})
     return Reply(body={"offset_into_first_range": skipped, "terms": _told(terms), "xorbs": xorbs})
 
 
-def address(call: Call, fetch: Fetch) -> str:
-    """Return a URL that opens these bytes and no others, for a while: of the store itself, or of this server."""
+def address(call: Call, bearer: Bearer, fetch: Fetch) -> str:
+    """Return a URL that opens these bytes and no others, for a while: of the store itself, or of this server.
+
+    One of this server's is good for as long as the bearer's token and their permission to read the repository.
+    """
     hub = call.hub
     if hub.settings.redirect_downloads:
         direct = hub.store.signed_get(fetch.key, seconds=hub.settings.url_seconds, byte_range=(fetch.start, fetch.end))
         if direct is not None:
             return direct
     expires = hub.now_ms() // 1000 + hub.settings.url_seconds
-    signature = sign(hub.secret, BYTES, fetch.key, fetch.start, fetch.end, expires)
-    query = f"range={fetch.start}-{fetch.end - 1}&expires={expires}&signature={signature}"
+    by, of = bearer.token.token_id or 0, bearer.repo.id
+    signature = sign(hub.secret, BYTES, fetch.key, fetch.start, fetch.end, expires, by, of)
+    query = f"range={fetch.start}-{fetch.end - 1}&expires={expires}&by={by}&of={of}&signature={signature}"
     return f"{call.base_url}/cas/{BYTES}/{fetch.key}?{query}"
 
 
-def _plan(call: Call) -> tuple[int, tuple[Term, ...], tuple[Fetch, ...]]:
+def _plan(call: Call) -> tuple[Bearer, int, tuple[Term, ...], tuple[Fetch, ...]]:
     name = to_hex(hash_of(call))
     wanted = _range(call.headers.get("Range", ""))
     with call.hub.database.read() as connection:
-        found = _readable(connection, call, name)
+        bearer = admit(connection, call, upload=False)
+        found = _readable(connection, bearer, name)
         if wanted is not None and wanted[0] >= found.size_bytes:
             raise Refusal(416, f"The file has {found.size_bytes} bytes.")
         start, end = wanted or (0, found.size_bytes)
         skipped, terms = _between(found.terms, start, min(end, found.size_bytes))
-        return skipped, terms, tuple(_fetches(connection, terms))
+        return bearer, skipped, terms, tuple(_fetches(connection, terms))
 
 
-def _readable(connection: Connection, call: Call, name: str) -> Content:
-    bearer = admit(connection, call, upload=False)
+def _readable(connection: Connection, bearer: Bearer, name: str) -> Content:
     found = owned_by_xet_hash(connection, bearer.repo.id, name)
     # Whoever writes here may read all that the repository holds, and so what was just uploaded.
     writes = bearer.token.scope.uploads and allowed(connection, bearer.caller, bearer.repo, Access.WRITE)

@@ -109,9 +109,9 @@ async def send_content(request: web.Request, stream: Stream, held: Content, send
     path = await _whole(stream, held, end - start)
     if path is not None and hub.settings.x_accel:
         return _by_nginx(hub, path, sending)
-    descriptor = None if path is None else await stream.work(_opened, path)
+    descriptor = None if path is None else await stream.work(opened, path)
     if descriptor is not None:
-        await _by_kernel(request, response, descriptor, start, end)
+        await by_kernel(request, response, descriptor, start, end)
     else:
         await _from_chunks(request, stream, response, held, start, end)
     return response
@@ -146,7 +146,12 @@ def _by_nginx(hub: HubServer, path: Path, sending: Sending) -> web.Response:
     return web.Response(status=200, headers=headers)
 
 
-async def _by_kernel(request: web.Request, response: web.StreamResponse, descriptor: int, start: int, end: int) -> None:
+async def by_kernel(request: web.Request, response: web.StreamResponse, descriptor: int, start: int, end: int) -> None:
+    """Let the kernel send bytes `[start, end)` of an open file, which is closed, as the body of a response.
+
+    Raises:
+        ConnectionError, TimeoutError: if the client is gone, or takes nothing.
+    """
     with os.fdopen(descriptor, "rb", buffering=0) as file:
         await response.prepare(request)
         if request.transport is None:
@@ -209,7 +214,8 @@ def _workers(*, small: bool) -> ThreadPoolExecutor:
     return ThreadPoolExecutor(_AT_ONCE, thread_name_prefix=f"hub-fill-{'small' if small else 'large'}")
 
 
-def _opened(path: Path) -> int | None:
+def opened(path: Path) -> int | None:
+    """Return a descriptor to read the file by; None if there is none (any more)."""
     try:
         return os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
     except FileNotFoundError:

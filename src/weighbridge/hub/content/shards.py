@@ -46,7 +46,7 @@ _PIECE_BYTES: Final = 2 * 1024 * 1024
 _INDEX_BYTES: Final = 32 * 1024 * 1024
 _MAX_REPOSITORIES: Final = 200
 _FRAME_SECONDS: Final = 1.0
-_MEMORY_BYTES: Final = 256 * 1024
+_MEMORY_BYTES: Final = 64 * 1024
 
 _STALE: Final = " (If the client remembers an upload that is gone, delete its folder HF_XET_CACHE and upload again.)"
 

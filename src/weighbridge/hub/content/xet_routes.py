@@ -4,6 +4,7 @@ Protocol: xet-core `openapi/cas.openapi.yaml` and `cas_client/remote_client.rs` 
 """
 
 import asyncio
+import os
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any, Final
@@ -13,9 +14,10 @@ from aiohttp import web
 
 from weighbridge.hub.accounts.permission import Access, may
 from weighbridge.hub.content import dedup, grants, reconstruction
+from weighbridge.hub.content.send import by_kernel, opened
 from weighbridge.hub.content.shards import ShardDesk
 from weighbridge.hub.content.xet_epoch import MARK, mark_of
-from weighbridge.hub.content.xet_token import XetScope, XetToken, admit, is_signed, issue
+from weighbridge.hub.content.xet_token import XetScope, XetToken, admit, is_signed, issue, still_may
 from weighbridge.hub.content.xorbs import XorbDesk
 from weighbridge.hub.http.refusal import Refusal, forbidden
 from weighbridge.hub.http.route import Call, Reply, Route, Stream, StreamRoute, get
@@ -116,13 +118,13 @@ async def send_bytes(request: web.Request, stream: Stream) -> web.StreamResponse
     """GET …/bytes/{key}?range=…: the range that the address was signed for, and no other."""
     call = stream.call
     key, start, end = _opened(call)
-    path: Path | None = await stream.work(call.hub.store.local_path, key)
+    path: Path | None = await stream.work(_lies_at, call, key)
     if path is not None and call.hub.settings.x_accel:
         # nginx sees to the range itself; `bytes` is the store's folder in the hub's.
         inside = f"{call.hub.settings.x_accel}/bytes/{key}"
         return web.Response(headers={"X-Accel-Redirect": inside, "Content-Type": "application/octet-stream"})
     if path is not None:
-        return web.FileResponse(path, chunk_size=_BLOCK_BYTES, headers={"Content-Type": "application/octet-stream"})
+        return await _send_part(request, stream, path, start, end)
     return await _pass_on(request, stream, key, start, end)
 
 
@@ -136,10 +138,13 @@ def _opened(call: Call) -> tuple[str, int, int]:
     try:
         low, _, high = query.get("range", "").partition("-")
         start, last, expires = int(low), int(high), int(query.get("expires", ""))
+        by, of = int(query.get("by", "")), int(query.get("of", ""))
         checked_key(key)
     except (ValueError, ByteStoreError) as error:
         raise forbidden("This address is not signed.") from error
-    if not is_signed(call.hub.secret, query.get("signature", ""), reconstruction.BYTES, key, start, last + 1, expires):
+    if not is_signed(
+        call.hub.secret, query.get("signature", ""), reconstruction.BYTES, key, start, last + 1, expires, by, of
+    ):
         raise forbidden("This address is not signed.")
     if expires * 1000 <= call.hub.now_ms():
         raise forbidden("This address has expired.")
@@ -150,15 +155,50 @@ def _opened(call: Call) -> tuple[str, int, int]:
     return key, start, last + 1
 
 
+def _lies_at(call: Call, key: str) -> Path | None:
+    """Return where the bytes lie on this disk, to whom they were promised and who may still read them.
+
+    Raises:
+        Refusal: as `xet_token.still_may`.
+    """
+    token_id, repository_id = int(call.query["by"]) or None, int(call.query["of"])
+    with call.hub.database.read() as connection:
+        still_may(connection, token_id, repository_id, (Access.READ,), now_ms=call.hub.now_ms())
+    return call.hub.store.local_path(key)
+
+
+async def _send_part(request: web.Request, stream: Stream, path: Path, start: int, end: int) -> web.StreamResponse:
+    # Not by the framework's own response for files: it logs a client who stops reading as a fault of ours.
+    descriptor: int | None = await stream.work(opened, path)
+    size = -1 if descriptor is None else os.fstat(descriptor).st_size
+    if descriptor is None or size < end:
+        if descriptor is not None:
+            os.close(descriptor)
+        raise Refusal(404, "These bytes are no longer there.")
+    response = _partial(start, end, size)
+    if request.method == "HEAD":
+        os.close(descriptor)
+        await response.prepare(request)
+        await response.write_eof()
+    else:
+        await by_kernel(request, response, descriptor, start, end)
+    return response
+
+
+def _partial(start: int, end: int, size: int) -> web.StreamResponse:
+    response = web.StreamResponse(status=206)
+    response.content_type = "application/octet-stream"
+    response.content_length = end - start
+    response.headers["Content-Range"] = f"bytes {start}-{end - 1}/{size}"
+    return response
+
+
 async def _pass_on(request: web.Request, stream: Stream, key: str, start: int, end: int) -> web.StreamResponse:
     store = stream.call.hub.store
     size: int | None = await stream.work(store.size, key)
     if size is None or size < end:
         raise Refusal(404, "These bytes are no longer there.")
-    response = web.StreamResponse(status=206)
-    response.content_type = "application/octet-stream"
-    response.content_length = end - start
-    response.headers["Content-Range"] = f"bytes {start}-{end - 1}/{size}"
+    response = _partial(start, end, size)
     blocks = await stream.work(store.open_blocks, key, block_bytes=_BLOCK_BYTES, start=start, end=end)
     await response.prepare(request)
     while (block := await stream.work(next, blocks, None)) is not None:
@@ -185,7 +225,7 @@ ROUTES: tuple[Any, ...] = (
     get(_NAMED, token),
     get(f"{_NAMED}/{{revision:.+}}", token),
     _plain("POST", f"/v1/xorb-grants/{_XORB}", grants.grant, limit=4096),
-    _plain("POST", f"/v1/xorb-commits/{_XORB}/grant/{{grant}}", grants.commit, limit=4096),
+    _streamed("POST", f"/v1/xorb-commits/{_XORB}/grant/{{grant}}", grants.commit),
     _streamed("POST", f"/v1/xorbs/{_XORB}", upload_xorb),
     _streamed("POST", "/v2/shards", upload_shard_2),
     _streamed("POST", "/v1/shards", upload_shard_1),

@@ -8,6 +8,7 @@ import base64
 import binascii
 import hmac
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any, Final
@@ -118,17 +119,38 @@ def admit(connection: Connection, call: Call, *, upload: bool) -> Bearer:
         raise unauthenticated("Your access token for Xet storage has expired.")
     if upload and not token.scope.uploads:
         raise forbidden("This access token for Xet storage is for reading only.")
+    # What is proposed may refer to what is there, and so says what that is.
+    needed = (token.scope.access, *((Access.READ,) if token.scope is XetScope.PROPOSE else ()))
+    caller, repo = still_may(
+        connection, token.token_id, token.repository_id, needed if upload else (Access.READ,), now_ms=now_ms
+    )
+    return Bearer(token=token, caller=caller, repo=repo)
+
+
+def still_may(
+    connection: Connection, token_id: int | None, repository_id: int, needed: Iterable[Access], *, now_ms: int
+) -> tuple[Caller, Repository]:
+    """Return whom something was given to, and for which repository, if they may do all that is `needed` by now.
+
+    Args:
+        connection: to the database.
+        token_id: the token of the hub by which it was asked for; None for nobody in particular.
+        repository_id: the repository.
+        needed: what they must be allowed.
+        now_ms: the time.
+
+    Raises:
+        Refusal: 401 for a token that is revoked or over; else as `permission.may`.
+    """
     caller = Caller.anonymous
-    if token.token_id is not None:
-        caller = caller_of_token(connection, token.token_id, now_ms=now_ms)
-    repo = repository_of(connection, token.repository_id)
+    if token_id is not None:
+        caller = caller_of_token(connection, token_id, now_ms=now_ms)
+    repo = repository_of(connection, repository_id)
     if repo is None:
         raise repo_not_found(anonymous=caller.is_anonymous)
-    may(connection, caller, repo, token.scope.access if upload else Access.READ)
-    if token.scope is XetScope.PROPOSE:
-        # What is proposed may refer to what is there, and so says what that is.
-        may(connection, caller, repo, Access.READ)
-    return Bearer(token=token, caller=caller, repo=repo)
+    for access in needed:
+        may(connection, caller, repo, access)
+    return caller, repo
 
 
 def repository_of(connection: Connection, repository_id: int) -> Repository | None:

@@ -2,13 +2,13 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from enum import Enum
 from typing import Final
 
 from weighbridge.errors import InputError
 from weighbridge.hub.git.objects import EMPTY_TREE_OID, GitObject, GitObjectError, Mode, TreeEntry
 from weighbridge.hub.git.paths import MAX_DEPTH, shown
-from weighbridge.hub.git.tree import READ_BATCH, Change, DeleteFile, ObjectReader, PathEntry, Put, apply, read_trees
+from weighbridge.hub.git.tree import READ_BATCH, Change, DeleteFile, ObjectReader, Put, apply, read_trees
+from weighbridge.hub.git.walk import PathEntry
 
 MAX_CHANGES: Final = 1_000_000
 
@@ -19,14 +19,6 @@ class TooManyChangesError(InputError):
     hint = "Compare revisions that lie closer together."
 
 
-class ChangeKind(Enum):
-    """How a file of the new tree stands to the old one."""
-
-    ADDED = "added"
-    REMOVED = "removed"
-    MODIFIED = "modified"
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PathChange:
     """A file that differs: `old` is None where it was added, `new` where it was removed."""
@@ -34,12 +26,6 @@ class PathChange:
     path: str
     old: PathEntry | None
     new: PathEntry | None
-
-    @property
-    def kind(self) -> ChangeKind:
-        if self.old is None:
-            return ChangeKind.ADDED
-        return ChangeKind.REMOVED if self.new is None else ChangeKind.MODIFIED
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -20,7 +20,8 @@ from weighbridge.hub.git.objects import (
     decode_commit,
 )
 from weighbridge.hub.git.paths import check_folder
-from weighbridge.hub.git.tree import READ_BATCH, ObjectReader, find_many, read_trees
+from weighbridge.hub.git.tree import READ_BATCH, ObjectReader, read_trees
+from weighbridge.hub.git.walk import find_many
 
 _Trees = dict[str, tuple[TreeEntry, ...]]
 
@@ -68,18 +69,11 @@ def read_commits(reader: ObjectReader, commit_oids: Iterable[str]) -> dict[str, 
     return commits
 
 
-def log(reader: ObjectReader, commit_oid: str, *, first_parent: bool = False) -> Iterator[Commit]:
-    """Yield the commit and its ancestors, newest first; with `first_parent`, only along first parents.
+def log(reader: ObjectReader, commit_oid: str) -> Iterator[Commit]:
+    """Yield the commit and its ancestors, each once, newest first. Raises `GitObjectError`.
 
     Newest by the time that commits state; each comes after at least one of its children, whatever the clocks said.
     """
-    if first_parent:
-        following: str | None = commit_oid
-        while following is not None:
-            commit = read_commit(reader, following)
-            yield commit
-            following = commit.facts.parents[0] if commit.facts.parents else None
-        return
     queue = _Newest(reader, (commit_oid,))
     while queue:
         commit = queue.pop()
@@ -87,13 +81,11 @@ def log(reader: ObjectReader, commit_oid: str, *, first_parent: bool = False) ->
         queue.push(commit.facts.parents)
 
 
-def history_page(
-    reader: ObjectReader, commit_oid: str, *, skip: int = 0, limit: int = 50, first_parent: bool = False
-) -> HistoryPage:
+def history_page(reader: ObjectReader, commit_oid: str, *, skip: int = 0, limit: int = 50) -> HistoryPage:
     """Return `limit` commits of the log after the first `skip`. Raises `HistoryTooLongError` beyond `MAX_COMMITS`."""
     if skip < 0 or limit < 0 or skip + limit > MAX_COMMITS:
         raise HistoryTooLongError(f"a log is listed up to its first {MAX_COMMITS} commits")
-    found = tuple(islice(log(reader, commit_oid, first_parent=first_parent), skip, skip + limit + 1))
+    found = tuple(islice(log(reader, commit_oid), skip, skip + limit + 1))
     return HistoryPage(commits=found[:limit], more=len(found) > limit)
 
 

@@ -1,12 +1,12 @@
-"""Walks the folders of a revision, and makes the folders of the next one.
+"""Reads the folders of a revision, and makes the folders of the next one.
 
-Everything is lazy: a look-up reads the folders on its way, a change reads and rewrites those it touches. Reads of one
-level go out as one `read_many`, because each may be a query.
+A change reads and rewrites the folders it touches, no others. Reads of one level go out as one `read_many`, because
+each may be a query.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
 from weighbridge.errors import InputError
 from weighbridge.hub.git.objects import (
@@ -19,9 +19,8 @@ from weighbridge.hub.git.objects import (
     decode_tree,
     encode_tree,
     oid_of,
-    pick_entries,
 )
-from weighbridge.hub.git.paths import MAX_DEPTH, check_folder, check_path, is_oid, shown
+from weighbridge.hub.git.paths import check_folder, check_path, is_oid, shown
 
 READ_BATCH = 500
 
@@ -34,18 +33,6 @@ class ObjectReader(Protocol):
 
     def read_many(self, oids: Sequence[str]) -> Mapping[str, GitObject]:
         """Return the objects by oid, each once, in any order. Raises `MissingObjectError` if one is not there."""
-
-
-class PathEntry(NamedTuple):
-    """A file or a folder of a revision, by its path from the root."""
-
-    path: str
-    mode: Mode
-    oid: str
-
-    @property
-    def is_folder(self) -> bool:
-        return self.mode is Mode.FOLDER
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,69 +95,23 @@ def read_tree(reader: ObjectReader, tree_oid: str) -> tuple[TreeEntry, ...]:
 
 def read_trees(reader: ObjectReader, tree_oids: Iterable[str]) -> dict[str, tuple[TreeEntry, ...]]:
     """Return the entries of many folders, read in batches. Raises `GitObjectError`."""
-    return {oid: decode_tree(data) for oid, data in _tree_bytes(reader, tree_oids)}
+    return {oid: decode_tree(data) for oid, data in tree_bytes(reader, tree_oids)}
 
 
-def find(reader: ObjectReader, tree_oid: str, path: str) -> PathEntry | None:
-    """Return what lies at `path` (the root at the empty path), or None. Raises `GitPathError`, `GitObjectError`."""
-    return find_many(reader, tree_oid, (path,)).get(path)
-
-
-def find_many(reader: ObjectReader, tree_oid: str, paths: Iterable[str]) -> dict[str, PathEntry]:
-    """Return what lies at each of `paths`, by path as given; those that are not there are left out.
-
-    Each folder is read once, and the folders of one level together.
-    """
-    found: dict[str, PathEntry] = {}
-    waiting: dict[str, list[tuple[str, list[str], int]]] = {}
-    for path in dict.fromkeys(paths):
-        trimmed = check_folder(path)
-        if trimmed:
-            waiting.setdefault(tree_oid, []).append((path, trimmed.split("/"), 0))
-        else:
-            found[path] = PathEntry("", Mode.FOLDER, tree_oid)
-    while waiting:
-        following: dict[str, list[tuple[str, list[str], int]]] = {}
-        for oid, data in _tree_bytes(reader, waiting):
-            names = pick_entries(data, {segments[depth] for _, segments, depth in waiting[oid]})
-            for path, segments, depth in waiting[oid]:
-                entry = names.get(segments[depth])
-                if entry is None:
-                    continue
-                if depth == len(segments) - 1:
-                    if entry.mode is Mode.FOLDER or not path.endswith("/"):
-                        found[path] = PathEntry("/".join(segments), entry.mode, entry.oid)
-                elif entry.mode is Mode.FOLDER:
-                    following.setdefault(entry.oid, []).append((path, segments, depth + 1))
-        waiting = following
-    return found
-
-
-def list_folder(reader: ObjectReader, tree_oid: str, path: str = "") -> tuple[PathEntry, ...] | None:
-    """Return what lies directly in the folder, in git's order; None if there is no folder at `path`."""
-    folder = find(reader, tree_oid, path)
-    if folder is None or not folder.is_folder:
-        return None
-    prefix = f"{folder.path}/" if folder.path else ""
-    return tuple(PathEntry(prefix + name, mode, oid) for name, mode, oid in read_tree(reader, folder.oid))
-
-
-def walk(reader: ObjectReader, tree_oid: str, prefix: str = "", *, after: str = "") -> Iterator[PathEntry]:
-    """Yield what lies under the folder `prefix`, at any depth, in git's order: each folder before what is in it.
-
-    With `after`, a path that an earlier walk of the same tree yielded, it goes on behind that path and reads only
-    the folders that this takes. Nothing is yielded if there is no folder at `prefix`.
-    """
-    folder = find(reader, tree_oid, prefix)
-    if folder is None or not folder.is_folder:
-        return
-    start = f"{folder.path}/" if folder.path else ""
-    cursor: tuple[str, ...] = ()
-    if after:
-        if not check_path(after).startswith(start):
-            raise NotInTreeError("the walk cannot go on behind a path outside its folder", place=shown(after))
-        cursor = tuple(after[len(start) :].split("/"))
-    yield from _walk(reader, read_tree(reader, folder.oid), start, cursor, start.count("/"))
+def tree_bytes(reader: ObjectReader, tree_oids: Iterable[str]) -> Iterator[tuple[str, bytes]]:
+    """Yield oid and bytes of many folders, each once, read in batches. Raises `GitObjectError`."""
+    wanted = list(dict.fromkeys(tree_oids))
+    if EMPTY_TREE_OID in wanted:
+        # It exists by definition, stored or not.
+        wanted.remove(EMPTY_TREE_OID)
+        yield EMPTY_TREE_OID, b""
+    for start in range(0, len(wanted), READ_BATCH):
+        batch = wanted[start : start + READ_BATCH]
+        found = reader.read_many(batch)
+        for oid in batch:
+            if oid not in found:
+                raise MissingObjectError("a folder's object is not there", place=oid)
+            yield oid, _data_of_tree(oid, found[oid])
 
 
 def apply(reader: ObjectReader, tree_oid: str, changes: Iterable[Change]) -> tuple[str, dict[str, GitObject]]:
@@ -245,51 +186,10 @@ class _Folder:
         self.changed = True
 
 
-def _tree_bytes(reader: ObjectReader, tree_oids: Iterable[str]) -> Iterator[tuple[str, bytes]]:
-    wanted = list(dict.fromkeys(tree_oids))
-    if EMPTY_TREE_OID in wanted:
-        # It exists by definition, stored or not.
-        wanted.remove(EMPTY_TREE_OID)
-        yield EMPTY_TREE_OID, b""
-    for start in range(0, len(wanted), READ_BATCH):
-        batch = wanted[start : start + READ_BATCH]
-        found = reader.read_many(batch)
-        for oid in batch:
-            if oid not in found:
-                raise MissingObjectError("a folder's object is not there", place=oid)
-            yield oid, _data_of_tree(oid, found[oid])
-
-
 def _data_of_tree(oid: str, item: GitObject) -> bytes:
     if item.kind != "tree":
         raise GitObjectError(f"this is a {item.kind} where a folder is expected", place=oid)
     return item.data
-
-
-def _walk(
-    reader: ObjectReader, entries: tuple[TreeEntry, ...], prefix: str, cursor: tuple[str, ...], depth: int
-) -> Iterator[PathEntry]:
-    if depth >= MAX_DEPTH:
-        raise GitObjectError(f"folders lie more than {MAX_DEPTH} deep", place=shown(prefix))
-    start = _resume_at(entries, cursor, prefix)
-    for first in range(start, len(entries), READ_BATCH):
-        batch = entries[first : first + READ_BATCH]
-        trees = read_trees(reader, (entry.oid for entry in batch if entry.mode is Mode.FOLDER))
-        for index, (name, mode, oid) in enumerate(batch, first):
-            resumed = bool(cursor) and index == start
-            if not resumed:
-                yield PathEntry(prefix + name, mode, oid)
-            if mode is Mode.FOLDER:
-                yield from _walk(reader, trees[oid], f"{prefix}{name}/", cursor[1:] if resumed else (), depth + 1)
-
-
-def _resume_at(entries: tuple[TreeEntry, ...], cursor: tuple[str, ...], prefix: str) -> int:
-    if not cursor:
-        return 0
-    for index, entry in enumerate(entries):
-        if entry.name == cursor[0] and (entry.mode is Mode.FOLDER or len(cursor) == 1):
-            return index
-    raise NotInTreeError("the walk cannot go on behind what is not there", place=shown(prefix + "/".join(cursor)))
 
 
 def _read_ahead(reader: ObjectReader, tree_oid: str, changes: tuple[Change, ...]) -> _Folders:

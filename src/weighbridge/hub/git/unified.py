@@ -11,7 +11,8 @@ from typing import Final
 
 from weighbridge.hub.git.difference import PathChange, changed_paths
 from weighbridge.hub.git.objects import GitObjectError
-from weighbridge.hub.git.tree import ObjectReader, PathEntry
+from weighbridge.hub.git.tree import ObjectReader
+from weighbridge.hub.git.walk import PathEntry
 
 MAX_TEXT_FILE_BYTES: Final = 256 * 2**10
 MAX_DIFF_BYTES: Final = 2**20

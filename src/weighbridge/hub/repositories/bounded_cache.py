@@ -4,6 +4,9 @@ import threading
 from collections import OrderedDict
 from collections.abc import Hashable
 from typing import Generic, TypeVar
+from weakref import WeakKeyDictionary
+
+from sqlalchemy import Connection, Dialect
 
 V = TypeVar("V")
 
@@ -48,3 +51,19 @@ class BoundedCache(Generic[V]):
             while self._held_bytes > self._budget_bytes:
                 _, (_, freed) = self._entries.popitem(last=False)
                 self._held_bytes -= freed
+
+
+class CachePerDatabase(Generic[V]):
+    """A `BoundedCache` of `budget_bytes` for each database that this process has open."""
+
+    def __init__(self, budget_bytes: int) -> None:
+        self._budget_bytes = budget_bytes
+        # By dialect, because that is the one object which all connections to one database share, and no two databases.
+        self._caches: WeakKeyDictionary[Dialect, BoundedCache[V]] = WeakKeyDictionary()
+
+    def of(self, connection: Connection) -> BoundedCache[V]:
+        """Return the cache of the database that this connection leads to."""
+        found = self._caches.get(connection.dialect)
+        if found is None:
+            found = self._caches.setdefault(connection.dialect, BoundedCache(self._budget_bytes))
+        return found

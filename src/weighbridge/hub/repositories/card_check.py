@@ -29,7 +29,7 @@ _SPACE_TEXT: Final = (
     "python_version",
     "short_description",
 )
-_SDKS: Final = ("gradio", "streamlit", "docker", "static")
+SDKS: Final = ("gradio", "streamlit", "docker", "static")
 _FENCE = "---"
 
 
@@ -40,12 +40,9 @@ def check_card(text: str, kind: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
         text: all of `README.md`.
         kind: `model`, `dataset` or `space`.
     """
-    if text.lstrip("\ufeff").startswith(_FENCE) and not split(text)[0]:
-        matter, closed = _unclosed(text)
-        if not closed:
-            return (f"the metadata begins with {_FENCE} on line 1 and has no line {_FENCE} that ends it",), ()
-    else:
-        matter = split(text)[0]
+    matter = split(text)[0]
+    if not matter and text.lstrip("\ufeff").startswith(_FENCE) and not _is_closed(text):
+        return (f"the metadata begins with {_FENCE} on line 1 and has no line {_FENCE} that ends it",), ()
     if not matter.strip():
         return (), (EMPTY,)
     if len(matter) > MAX_BYTES:
@@ -59,9 +56,9 @@ def check_card(text: str, kind: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
     return tuple(errors), ()
 
 
-def _unclosed(text: str) -> tuple[str, bool]:
-    """Return nothing, and whether the block that is opened on the first line is closed (it is empty then)."""
-    return "", any(line.rstrip() == _FENCE for line in text.splitlines()[1:])
+def _is_closed(text: str) -> bool:
+    """Whether the block that is opened on the first line ends: it is empty then."""
+    return any(line.rstrip() == _FENCE for line in text.splitlines()[1:])
 
 
 def _syntax(matter: str) -> str:
@@ -95,8 +92,8 @@ def _faults(card: Mapping[str, Any], kind: str) -> Iterator[str]:
         for name in _SPACE_TEXT:
             yield from _must(card, name, "a string", _is_scalar if name == "python_version" else _is_text)
         sdk = card.get("sdk")
-        if isinstance(sdk, str) and sdk not in _SDKS:
-            yield f'"sdk" must be one of [{", ".join(_SDKS)}]'
+        if isinstance(sdk, str) and sdk not in SDKS:
+            yield f'"sdk" must be one of [{", ".join(SDKS)}]'
 
 
 def _license(stated: object) -> Iterator[str]:

@@ -27,10 +27,8 @@ from weighbridge.hub.http.refusal import ENTRY_NOT_FOUND, Refusal, bad_request, 
 from weighbridge.hub.repositories import facts
 from weighbridge.hub.repositories.find import Repository
 from weighbridge.hub.repositories.objects import DatabaseObjects, write
-from weighbridge.hub.repositories.refs import MAIN, lookup, move
+from weighbridge.hub.repositories.refs import MAIN, STALE, lookup, move
 from weighbridge.hub.server import HubServer
-
-STALE = "A commit has happened since. Please refresh and try again."
 
 
 def make_commit(

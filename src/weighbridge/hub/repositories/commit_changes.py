@@ -9,7 +9,8 @@ from weighbridge.hub.content.content import MissingContentError, own_all, owned_
 from weighbridge.hub.git.objects import GitObject, oid_of
 from weighbridge.hub.git.paths import shown
 from weighbridge.hub.git.pointer import encode_pointer
-from weighbridge.hub.git.tree import Change, Put, find_many
+from weighbridge.hub.git.tree import Change, Put
+from weighbridge.hub.git.walk import find_many
 from weighbridge.hub.http.refusal import ENTRY_NOT_FOUND, Refusal, bad_request
 from weighbridge.hub.repositories.commit_request import (
     AddFile,

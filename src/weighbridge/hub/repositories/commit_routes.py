@@ -20,10 +20,10 @@ from weighbridge.hub.repositories.author import author_of
 from weighbridge.hub.repositories.commit import hold_head, make_commit
 from weighbridge.hub.repositories.commit_changes import changes_of
 from weighbridge.hub.repositories.commit_request import CommitReader, CommitRequest
-from weighbridge.hub.repositories.find import KINDS, Repository, find
+from weighbridge.hub.repositories.find import GIT_KINDS, Repository, find
 from weighbridge.hub.repositories.kind_routes import name_in
 from weighbridge.hub.repositories.name import page_url
-from weighbridge.hub.repositories.refs import lookup, resolve
+from weighbridge.hub.repositories.refs import Ref, lookup, resolve
 
 _AT_ONCE: Final = 3
 """So many commits are made at once by a process; each holds a line, which may be a file of `max_regular_bytes`."""
@@ -46,7 +46,7 @@ def _desk() -> ThreadPoolExecutor:
     return ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="hub-commit")
 
 
-def commit_ref(revision: str) -> str:
+def _commit_ref(revision: str) -> str:
     """Return the full name of the ref that a commit to `revision` moves.
 
     Raises:
@@ -65,14 +65,27 @@ def commit_ref(revision: str) -> str:
 def _check(call: Call, kind: str) -> None:
     """Refuse what is refused for any body, before it is read."""
     with call.hub.database.read() as connection:
-        repo, ref_name = _repository(connection, call, kind, lock=False)
-        if lookup(connection, repo.id, ref_name) is None and repo.head is not None:
-            raise revision_not_found(call.parts["revision"])
+        target_of(connection, call, kind)
+
+
+def target_of(connection: Connection, call: Call, kind: str) -> tuple[Repository, Ref | None]:
+    """Return the repository and the ref that the path names, which the caller may commit to or propose a change of.
+
+    The ref is None for `main` of a repository without a commit.
+
+    Raises:
+        Refusal: as `find` and `may_push`; 404 for a ref that does not exist.
+    """
+    repo, ref_name = _repository(connection, call, kind, lock=False)
+    ref = lookup(connection, repo.id, ref_name)
+    if ref is None and repo.head is not None:
+        raise revision_not_found(call.parts["revision"])
+    return repo, ref
 
 
 def _repository(connection: Connection, call: Call, kind: str, *, lock: bool) -> tuple[Repository, str]:
     repo = find(connection, call.caller, kind, name_in(call), Access.SEE, lock=lock)
-    ref_name = commit_ref(call.parts["revision"])
+    ref_name = _commit_ref(call.parts["revision"])
     if _opens_pull_request(call):
         may(connection, call.caller, repo, Access.DISCUSS)
         may(connection, call.caller, repo, Access.READ)
@@ -162,6 +175,5 @@ ROUTES = tuple(
     StreamRoute(
         method="POST", path=f"/api/{plural}/{{owner}}/{{name}}/commit/{{revision}}", answer=partial(commit, kind=kind)
     )
-    for plural, kind in KINDS.items()
-    if kind != "bucket"
+    for plural, kind in GIT_KINDS.items()
 )

@@ -12,6 +12,8 @@ from weighbridge.hub.database.schema import account, former_name, repository
 from weighbridge.hub.http.refusal import repo_not_found
 
 KINDS = {"models": "model", "datasets": "dataset", "spaces": "space", "buckets": "bucket"}
+GIT_KINDS = {plural: kind for plural, kind in KINDS.items() if kind != "bucket"}
+"""Whose files have a history of commits."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,7 +12,7 @@ from typing import Final
 from weighbridge.hub.accounts.permission import Access
 from weighbridge.hub.git.objects import MissingObjectError
 from weighbridge.hub.git.paths import shown
-from weighbridge.hub.git.tree import walk
+from weighbridge.hub.git.walk import walk
 from weighbridge.hub.http.refusal import Refusal, revision_not_found
 from weighbridge.hub.http.route import Call, Reply, get
 from weighbridge.hub.repositories.find import find

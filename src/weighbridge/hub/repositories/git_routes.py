@@ -23,7 +23,7 @@ from weighbridge.hub.git.upload_pack import (
 )
 from weighbridge.hub.http.refusal import Refusal, bad_request, forbidden
 from weighbridge.hub.http.route import Call, Reply, Route, Stream, StreamRoute
-from weighbridge.hub.http.stream import blocks
+from weighbridge.hub.http.stream import receive, waiting_body
 from weighbridge.hub.repositories.find import find
 from weighbridge.hub.repositories.kind_routes import name_in
 from weighbridge.hub.repositories.name import PREFIXES
@@ -31,7 +31,7 @@ from weighbridge.hub.repositories.objects import DatabaseObjects
 from weighbridge.hub.repositories.refs import MAIN, list_refs
 
 _BLOCK_BYTES = 1024 * 1024
-_MEMORY_BYTES = 4 * 1024 * 1024
+_MEMORY_BYTES = 64 * 1024
 _GZIP = b"\x1f\x8b"
 _NO_PUSH = "This hub takes no pushes from git: upload through its API, for example with `hf upload`."
 _FRESH = {"Cache-Control": "no-cache"}
@@ -71,9 +71,10 @@ def _shown(refusal: Refusal) -> Reply:
 
 async def fetch(request: web.Request, stream: Stream, kind: str) -> web.StreamResponse:
     """Send the objects that the client lacks; they wait on the disk, so that a slow client holds no transaction."""
-    body = b"".join([block async for block in blocks(request, limit=MAX_REQUEST_BYTES)])
     with tempfile.SpooledTemporaryFile(max_size=_MEMORY_BYTES) as spool:
-        await stream.work(_pack, stream.call, kind, body, spool)
+        with waiting_body() as body:
+            await receive(request, body, limit=MAX_REQUEST_BYTES)
+            await stream.work(_pack, stream.call, kind, body, spool)
         response = web.StreamResponse(headers={**_FRESH, "Content-Type": RESULT_TYPE})
         response.content_length = spool.tell()
         spool.seek(0)
@@ -84,7 +85,9 @@ async def fetch(request: web.Request, stream: Stream, kind: str) -> web.StreamRe
     return response
 
 
-def _pack(call: Call, kind: str, body: bytes, spool: IO[bytes]) -> None:
+def _pack(call: Call, kind: str, asked: IO[bytes], spool: IO[bytes]) -> None:
+    asked.seek(0)
+    body = asked.read()
     # The web framework may have unpacked the body already, and leaves the header as it was.
     encoding = "gzip" if body.startswith(_GZIP) else ""
     try:

@@ -4,7 +4,7 @@ from functools import partial
 from typing import Protocol
 
 from weighbridge.hub.http.route import Call, Reply, Route
-from weighbridge.hub.repositories.find import KINDS
+from weighbridge.hub.repositories.find import GIT_KINDS
 
 MAX_BODY_BYTES = 1024 * 1024
 
@@ -27,8 +27,7 @@ def for_kinds(method: str, path: str, answer: Answer, *, max_body_bytes: int = M
             answer=partial(answer, kind=kind),
             max_body_bytes=0 if method == "GET" else max_body_bytes,
         )
-        for plural, kind in KINDS.items()
-        if kind != "bucket"
+        for plural, kind in GIT_KINDS.items()
     )
 
 

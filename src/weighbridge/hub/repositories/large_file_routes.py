@@ -11,7 +11,7 @@ from weighbridge.hub.repositories import facts, large_files
 from weighbridge.hub.repositories.find import find
 from weighbridge.hub.repositories.kind_routes import for_kinds, name_in
 from weighbridge.hub.repositories.name import kind_of, split_full_name
-from weighbridge.hub.repositories.query import cursor_of, next_page, number
+from weighbridge.hub.repositories.query import behind_text, next_page, number
 from weighbridge.hub.repositories.rewrite import delete_files
 from weighbridge.hub.repositories.times import iso
 
@@ -22,9 +22,7 @@ _SHA256 = re.compile(r"[0-9a-f]{64}\Z")
 
 def list_files(call: Call, kind: str) -> Reply:
     """List the large files that any commit of the repository names."""
-    after = cursor_of(call) or ""
-    if not isinstance(after, str):
-        raise bad_request("'cursor' is nothing that this hub gave out.")
+    after = behind_text(call)
     limit = number(call, "limit", default=PAGE, least=1, most=PAGE)
     with call.hub.database.read() as connection:
         repo = find(connection, call.caller, kind, name_in(call), Access.WRITE)

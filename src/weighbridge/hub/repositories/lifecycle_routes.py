@@ -9,12 +9,11 @@ from weighbridge.hub.database.schema import repository
 from weighbridge.hub.http.refusal import bad_request, unauthenticated
 from weighbridge.hub.http.route import Call, Reply, delete, post
 from weighbridge.hub.repositories import facts, lifecycle
+from weighbridge.hub.repositories.card_check import SDKS
 from weighbridge.hub.repositories.find import find
 from weighbridge.hub.repositories.kind_routes import for_kinds, name_in
 from weighbridge.hub.repositories.lifecycle import Wish
 from weighbridge.hub.repositories.name import kind_of, page_url, split_full_name
-
-_SDKS = ("gradio", "streamlit", "docker", "static")
 
 
 def create(call: Call) -> Reply:
@@ -117,8 +116,8 @@ def _visibility(asked: dict[str, Any]) -> str:
 
 
 def _space_card(name: str, sdk: object) -> bytes:
-    if sdk not in _SDKS:
-        raise bad_request(f"A Space needs an 'sdk': one of {', '.join(_SDKS)}.")
+    if sdk not in SDKS:
+        raise bad_request(f"A Space needs an 'sdk': one of {', '.join(SDKS)}.")
     return f"---\ntitle: {name!r}\nsdk: {sdk}\n---\n".encode()
 
 

@@ -5,13 +5,13 @@ from typing import Final
 from sqlalchemy import Connection, delete, func, select, update
 
 from weighbridge.hub.accounts.permission import Access
+from weighbridge.hub.database.insert import insert_into
 from weighbridge.hub.database.schema import account, repository, repository_like
-from weighbridge.hub.http.refusal import Refusal, bad_request, unauthenticated
+from weighbridge.hub.http.refusal import Refusal, unauthenticated
 from weighbridge.hub.http.route import Call, Reply, get
 from weighbridge.hub.repositories.find import find
 from weighbridge.hub.repositories.kind_routes import for_kinds, name_in
-from weighbridge.hub.repositories.objects import insert_missing
-from weighbridge.hub.repositories.query import cursor_of, next_page
+from weighbridge.hub.repositories.query import behind_number, next_page
 from weighbridge.hub.repositories.search import visible_to
 from weighbridge.hub.repositories.times import iso
 
@@ -30,7 +30,7 @@ def unlike(call: Call, kind: str) -> Reply:
 
 def likers(call: Call, kind: str) -> Reply:
     """List who likes a repository."""
-    after = _after(call)
+    after = behind_number(call)
     with call.hub.database.read() as connection:
         repo = find(connection, call.caller, kind, name_in(call), Access.SEE)
         rows = connection.execute(
@@ -49,7 +49,7 @@ def likers(call: Call, kind: str) -> Reply:
 
 def liked_by(call: Call) -> Reply:
     """List what a user likes, of what the caller may see."""
-    after = _after(call)
+    after = behind_number(call)
     with call.hub.database.read() as connection:
         user_id = connection.execute(
             select(account.c.id).where(account.c.name_key == call.parts["user"].lower(), account.c.kind == "user")
@@ -77,7 +77,7 @@ def _set(call: Call, kind: str, *, liked: bool) -> Reply:
         repo = find(connection, call.caller, kind, name_in(call), Access.DISCUSS, lock=True)
         row = {"repository_id": repo.id, "user_id": call.caller.user_id, "created_ms": call.hub.now_ms()}
         if liked:
-            connection.execute(insert_missing(connection, repository_like), row)
+            connection.execute(insert_into(connection, repository_like).on_conflict_do_nothing(), row)
         else:
             connection.execute(
                 delete(repository_like).where(
@@ -91,13 +91,6 @@ def _set(call: Call, kind: str, *, liked: bool) -> Reply:
 def _count(connection: Connection, repository_id: int) -> None:
     likes = select(func.count()).where(repository_like.c.repository_id == repository_id).scalar_subquery()
     connection.execute(update(repository).where(repository.c.id == repository_id).values(likes=likes))
-
-
-def _after(call: Call) -> int:
-    after = cursor_of(call) or 0
-    if not isinstance(after, int):
-        raise bad_request("'cursor' is nothing that this hub gave out.")
-    return after
 
 
 ROUTES = (

@@ -8,16 +8,16 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any, Final
-from weakref import WeakKeyDictionary
 
 import orjson
-from sqlalchemy import Connection, Dialect
+from sqlalchemy import Connection
 
 from weighbridge.hub.git.history import Commit, last_commits
 from weighbridge.hub.git.objects import EMPTY_TREE_OID
-from weighbridge.hub.git.tree import READ_BATCH, PathEntry, find, find_many, list_folder, walk
+from weighbridge.hub.git.tree import READ_BATCH
+from weighbridge.hub.git.walk import PathEntry, find, find_many, list_folder, walk
 from weighbridge.hub.repositories import head_listing
-from weighbridge.hub.repositories.bounded_cache import BoundedCache
+from weighbridge.hub.repositories.bounded_cache import CachePerDatabase
 from weighbridge.hub.repositories.head_listing import HeadListing, packed, unpacked
 from weighbridge.hub.repositories.objects import BlobFacts, DatabaseObjects
 from weighbridge.hub.repositories.times import iso_of
@@ -26,7 +26,7 @@ CACHE_BYTES: Final = 80 * 1024 * 1024
 MAX_FILES: Final = 1_000_000
 UNSCANNED: Final[Mapping[str, Any]] = {"status": "unscanned", "avScan": None, "pickleImportScan": None}
 
-_CACHES: WeakKeyDictionary[Dialect, BoundedCache[bytes]] = WeakKeyDictionary()
+_CACHES: CachePerDatabase[bytes] = CachePerDatabase(CACHE_BYTES)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,9 +47,7 @@ class Files:
         self._repository_id = repository_id
         self._head: HeadListing | None = None
         self._head_is_read = False
-        self._cache = _CACHES.get(connection.dialect) or _CACHES.setdefault(
-            connection.dialect, BoundedCache(CACHE_BYTES)
-        )
+        self._cache = _CACHES.of(connection)
 
     def root(self, commit_oid: str) -> str:
         """Return the oid of the tree of a commit that is there.

@@ -6,12 +6,11 @@ repository by knowing its oid. Blobs are not remembered.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, NamedTuple
-from weakref import WeakKeyDictionary
+from typing import NamedTuple
 
-from sqlalchemy import Connection, Dialect, Insert, and_, bindparam, select
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy import Connection, and_, bindparam, select
 
+from weighbridge.hub.database.insert import insert_into
 from weighbridge.hub.database.schema import content, git_object
 from weighbridge.hub.git.objects import (
     EMPTY_TREE_OID,
@@ -23,8 +22,8 @@ from weighbridge.hub.git.objects import (
     decode_commit,
 )
 from weighbridge.hub.git.pointer import parse_pointer
-from weighbridge.hub.git.tree import read_tree, read_trees
-from weighbridge.hub.repositories.bounded_cache import BoundedCache
+from weighbridge.hub.git.tree import read_tree
+from weighbridge.hub.repositories.bounded_cache import CachePerDatabase
 
 CACHE_BYTES = 24 * 1024 * 1024
 _BATCH = 500
@@ -58,7 +57,7 @@ class DatabaseObjects:
     def __init__(self, connection: Connection, repository_id: int) -> None:
         self._connection = connection
         self._repository_id = repository_id
-        self._cache = _cache_of(connection)
+        self._cache = _CACHES.of(connection)
 
     def read(self, oid: str) -> GitObject:
         """Return the object.
@@ -121,10 +120,6 @@ class DatabaseObjects:
         """Return the entries of one folder. Raises `GitObjectError`."""
         return read_tree(self, oid)
 
-    def trees(self, oids: Iterable[str]) -> Mapping[str, tuple[TreeEntry, ...]]:
-        """Return the entries of many folders. Raises `GitObjectError`."""
-        return read_trees(self, oids)
-
 
 def write(connection: Connection, repository_id: int, objects: Mapping[str, GitObject], now_ms: int) -> None:
     """Insert objects, by oid; those that are there already stay as they are.
@@ -134,14 +129,7 @@ def write(connection: Connection, repository_id: int, objects: Mapping[str, GitO
     # In one order, so that two writers of the same objects wait for each other instead of dead-locking.
     rows = [_row(repository_id, oid, item, now_ms) for oid, item in sorted(objects.items())]
     for start in range(0, len(rows), _BATCH):
-        connection.execute(insert_missing(connection, git_object), rows[start : start + _BATCH])
-
-
-def insert_missing(connection: Connection, table: Any) -> Insert:
-    """Return an INSERT that leaves rows alone which are there already, in this database's words."""
-    if connection.dialect.name == "sqlite":
-        return sqlite.insert(table).on_conflict_do_nothing()
-    return postgresql.insert(table).on_conflict_do_nothing()
+        connection.execute(insert_into(connection, git_object).on_conflict_do_nothing(), rows[start : start + _BATCH])
 
 
 _READ = select(git_object.c.oid, git_object.c.kind, git_object.c.data).where(
@@ -170,15 +158,7 @@ _HAS_COMMIT = select(git_object.c.oid).where(
     )
 )
 
-# By dialect, because that is the one object which all connections to one database share, and no two databases.
-_CACHES: WeakKeyDictionary[Dialect, BoundedCache[GitObject]] = WeakKeyDictionary()
-
-
-def _cache_of(connection: Connection) -> BoundedCache[GitObject]:
-    found = _CACHES.get(connection.dialect)
-    if found is None:
-        found = _CACHES.setdefault(connection.dialect, BoundedCache(CACHE_BYTES))
-    return found
+_CACHES: CachePerDatabase[GitObject] = CachePerDatabase(CACHE_BYTES)
 
 
 def batches(oids: Sequence[str]) -> Iterable[Sequence[str]]:

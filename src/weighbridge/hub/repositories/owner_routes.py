@@ -1,13 +1,14 @@
 """Overviews of users and organisations: what they own, as the caller may see it, and who belongs to whom."""
 
+from functools import partial
 from typing import Any, Final
 
-from sqlalchemy import Connection, Row, func, select
+from sqlalchemy import ColumnElement, Connection, Row, Table, func, select
 
 from weighbridge.hub.database.schema import account, discussion, membership, repository, repository_like
-from weighbridge.hub.http.refusal import Refusal, bad_request
+from weighbridge.hub.http.refusal import Refusal
 from weighbridge.hub.http.route import Call, Reply, get
-from weighbridge.hub.repositories.query import cursor_of, next_page
+from weighbridge.hub.repositories.query import behind_number, next_page
 from weighbridge.hub.repositories.search import visible_to
 from weighbridge.hub.repositories.times import iso
 
@@ -21,8 +22,8 @@ def user(call: Call) -> Reply:
         told = {
             **_person(found),
             **_owned(connection, call, found.id),
-            "numLikes": _count(connection, repository_like, repository_like.c.user_id == found.id),
-            "numDiscussions": _count(connection, discussion, discussion.c.author_id == found.id),
+            "numLikes": _count(connection, call, repository_like, repository_like.c.user_id == found.id),
+            "numDiscussions": _count(connection, call, discussion, discussion.c.author_id == found.id),
             "numFollowers": 0,
             "numFollowing": 0,
             "numPapers": 0,
@@ -42,7 +43,7 @@ def organisation(call: Call) -> Reply:
         told = {
             **_organisation(found),
             **_owned(connection, call, found.id),
-            "numUsers": _count(connection, membership, membership.c.org_id == found.id),
+            "numUsers": _members(connection, found.id),
             "numFollowers": 0,
             "isVerified": False,
             "isFollowing": False,
@@ -52,9 +53,7 @@ def organisation(call: Call) -> Reply:
 
 def members(call: Call) -> Reply:
     """List the members of an organisation."""
-    after = cursor_of(call) or 0
-    if not isinstance(after, int):
-        raise bad_request("'cursor' is nothing that this hub gave out.")
+    after = behind_number(call)
     with call.hub.database.read() as connection:
         found = _account(connection, call.parts["name"], "org")
         rows = connection.execute(
@@ -68,9 +67,8 @@ def members(call: Call) -> Reply:
     return Reply(body=[_person(row) for row in rows[:PAGE]], headers=headers)
 
 
-def nobody(call: Call) -> Reply:
+def nobody(call: Call, kind: str) -> Reply:
     """List followers: this hub has no following, so none."""
-    kind = "org" if "/organizations/" in call.raw_path_qs else "user"
     with call.hub.database.read() as connection:
         _account(connection, call.parts["name"], kind)
     return Reply(body=[])
@@ -130,15 +128,28 @@ def _orgs(connection: Connection, user_id: int) -> list[dict[str, Any]]:
     return [_organisation(row) for row in rows]
 
 
-def _count(connection: Connection, table: Any, condition: Any) -> int:
-    return int(connection.execute(select(func.count()).select_from(table).where(condition)).scalar_one())
+def _count(connection: Connection, call: Call, table: Table, condition: ColumnElement[bool]) -> int:
+    """Count rows that belong to repositories which the caller may know of."""
+    counted = (
+        select(func.count())
+        .select_from(table)
+        .join(repository, repository.c.id == table.c.repository_id)
+        .join(account, account.c.id == repository.c.owner_id)
+        .where(condition, visible_to(call.caller))
+    )
+    return int(connection.execute(counted).scalar_one())
+
+
+def _members(connection: Connection, org_id: int) -> int:
+    counted = select(func.count()).select_from(membership).where(membership.c.org_id == org_id)
+    return int(connection.execute(counted).scalar_one())
 
 
 ROUTES = (
     get("/api/users/{name}/overview", user),
-    get("/api/users/{name}/followers", nobody),
-    get("/api/users/{name}/following", nobody),
+    get("/api/users/{name}/followers", partial(nobody, kind="user")),
+    get("/api/users/{name}/following", partial(nobody, kind="user")),
     get("/api/organizations/{name}/overview", organisation),
     get("/api/organizations/{name}/members", members),
-    get("/api/organizations/{name}/followers", nobody),
+    get("/api/organizations/{name}/followers", partial(nobody, kind="org")),
 )

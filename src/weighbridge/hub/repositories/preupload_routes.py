@@ -9,19 +9,15 @@ from typing import Any, Final
 
 from sqlalchemy import Connection
 
-from weighbridge.hub.accounts.permission import Access, may
-from weighbridge.hub.community.pull_requests import may_push
 from weighbridge.hub.git.paths import GitPathError, check_path, shown
-from weighbridge.hub.git.tree import find_many
-from weighbridge.hub.http.refusal import bad_request, revision_not_found, too_large, unprocessable
+from weighbridge.hub.git.walk import find_many
+from weighbridge.hub.http.refusal import bad_request, too_large, unprocessable
 from weighbridge.hub.http.route import Call, Reply, post
 from weighbridge.hub.repositories.card_check import check_card
-from weighbridge.hub.repositories.commit_routes import commit_ref
-from weighbridge.hub.repositories.find import find
-from weighbridge.hub.repositories.kind_routes import for_kinds, name_in
+from weighbridge.hub.repositories.commit_routes import target_of
+from weighbridge.hub.repositories.kind_routes import for_kinds
 from weighbridge.hub.repositories.objects import BlobFacts, DatabaseObjects
 from weighbridge.hub.repositories.patterns import MAX_PATTERNS_BYTES, attributes, ignore
-from weighbridge.hub.repositories.refs import lookup
 
 MAX_FILES: Final = 256
 # Patterns come from strangers: many of them, on many deep paths, would keep a processor for minutes.
@@ -40,16 +36,7 @@ def preupload(call: Call, kind: str) -> Reply:
     document = call.document()
     files = _files(document)
     with call.hub.database.read() as connection:
-        repo = find(connection, call.caller, kind, name_in(call), Access.SEE)
-        name = commit_ref(call.parts["revision"])
-        if call.query.get("create_pr", "") in ("1", "true"):
-            may(connection, call.caller, repo, Access.DISCUSS)
-            may(connection, call.caller, repo, Access.READ)
-        else:
-            may_push(connection, call.caller, repo, name)
-        ref = lookup(connection, repo.id, name)
-        if ref is None and repo.head is not None:
-            raise revision_not_found(call.parts["revision"])
+        repo, ref = target_of(connection, call, kind)
         there = _There(connection, repo.id, ref.commit_oid if ref else None, [path for path, _, _ in files])
     ignored = ignore(_text(document, "gitIgnore", there.text(_IGNORE)))
     stored = attributes(there.text(_ATTRIBUTES))

@@ -2,17 +2,22 @@
 
 import base64
 import binascii
+import re
 from collections.abc import Iterable
 from typing import Any, Final
 from urllib.parse import parse_qsl, urlencode
 
 import orjson
 
-from weighbridge.hub.http.refusal import bad_request
+from weighbridge.hub.http.refusal import Refusal, bad_request
 from weighbridge.hub.http.route import Call
+from weighbridge.hub.repositories.front_matter import clean
 
 MAX_CURSOR_CHARACTERS: Final = 4096
 _TRUE = {"true", "1", "yes", "on"}
+_WHOLE = re.compile(r"-?[0-9]{1,18}")
+_LARGEST: Final = 2**63 - 1
+"""What a column of whole numbers holds."""
 
 
 def flag(call: Call, name: str) -> bool:
@@ -39,16 +44,16 @@ def number(call: Call, name: str, *, default: int, least: int, most: int) -> int
     text = call.query.get(name)
     if text is None:
         return default
-    if not text.lstrip("-").isdecimal() or len(text) > 18:
+    if not _WHOLE.fullmatch(text):
         raise bad_request(f"{name!r} is a whole number.")
     return min(max(int(text), least), most)
 
 
 def cursor_of(call: Call) -> Any:
-    """Return what `cursor` carries, or None.
+    """Return what `cursor` carries, or None. Anybody may have made it: whoever uses it looks at what it is.
 
     Raises:
-        Refusal: 400 if it is nothing that `next_page` made.
+        Refusal: 400 if it carries nothing.
     """
     text = call.query.get("cursor")
     if text is None:
@@ -58,7 +63,45 @@ def cursor_of(call: Call) -> Any:
             raise ValueError
         return orjson.loads(base64.urlsafe_b64decode(text.encode()))
     except (ValueError, binascii.Error) as error:
-        raise bad_request("'cursor' is nothing that this hub gave out.") from error
+        raise foreign_cursor() from error
+
+
+def behind_number(call: Call) -> int:
+    """Return the number of the row that a list goes on behind; 0 at its beginning.
+
+    Raises:
+        Refusal: 400 if `cursor` carries no such number.
+    """
+    cursor = cursor_of(call)
+    if cursor is None:
+        return 0
+    if not is_row_number(cursor):
+        raise foreign_cursor()
+    return int(cursor)
+
+
+def behind_text(call: Call) -> str:
+    """Return the text that a list goes on behind; empty at its beginning.
+
+    Raises:
+        Refusal: 400 if `cursor` carries no text, or one that no database looks for.
+    """
+    cursor = cursor_of(call)
+    if cursor is None:
+        return ""
+    if not isinstance(cursor, str) or clean(cursor) != cursor:
+        raise foreign_cursor()
+    return cursor
+
+
+def is_row_number(value: object) -> bool:
+    """Whether the value can be in a column of whole numbers that are never negative."""
+    return type(value) is int and 0 <= value <= _LARGEST
+
+
+def foreign_cursor() -> Refusal:
+    """Return the answer to a `cursor` that this hub cannot have made for this list."""
+    return bad_request("'cursor' is nothing that this hub gave out for this list.")
 
 
 def next_page(call: Call, cursor: object) -> dict[str, str]:

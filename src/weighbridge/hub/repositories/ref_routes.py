@@ -6,7 +6,7 @@ from typing import Any, Final
 from weighbridge.hub.accounts.permission import Access
 from weighbridge.hub.git.history import Commit, HistoryTooLongError, history_page
 from weighbridge.hub.git.objects import MissingObjectError
-from weighbridge.hub.http.refusal import bad_request, forbidden, revision_not_found
+from weighbridge.hub.http.refusal import bad_request, revision_not_found
 from weighbridge.hub.http.route import Call, Reply
 from weighbridge.hub.repositories import refs
 from weighbridge.hub.repositories.author import author_of
@@ -120,7 +120,7 @@ def squash(call: Call, kind: str) -> Reply:
         repo = find(connection, call.caller, kind, name_in(call), Access.WRITE, lock=True)
         name = branch if branch.startswith("refs/") else f"refs/heads/{branch}"
         if not name.startswith("refs/heads/"):
-            raise forbidden(f"Only branches are squashed, and {branch!r} is none.")
+            raise bad_request(f"Only branches are squashed, and {branch!r} is none.")
         now = refs.lookup(connection, repo.id, name)
         if now is None:
             raise revision_not_found(branch)

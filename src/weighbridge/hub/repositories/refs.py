@@ -19,6 +19,7 @@ from weighbridge.hub.repositories.objects import DatabaseObjects, write
 
 MAIN = "refs/heads/main"
 SHORTEST_PREFIX = 7
+STALE = "A commit has happened since. Please refresh and try again."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,7 +97,7 @@ def move(
     else:
         expected = (ref.c.repository_id == repo.id) & (ref.c.name == name) & (ref.c.oid == expected_oid)
         if connection.execute(update(ref).where(expected).values(values)).rowcount != 1:
-            raise stale("A commit has happened since. Please refresh and try again.")
+            raise stale(STALE)
     if name == MAIN:
         connection.execute(
             update(repository).where(repository.c.id == repo.id).values(head=commit_oid or new_oid, modified_ms=now_ms)

@@ -16,7 +16,7 @@ from weighbridge.hub.content.content import Content, owned
 from weighbridge.hub.content.send import BYTES, TEXT, Sending, send_bytes, send_content
 from weighbridge.hub.git.objects import MissingObjectError
 from weighbridge.hub.git.paths import GitPathError
-from weighbridge.hub.git.tree import find as find_entry
+from weighbridge.hub.git.walk import find as find_entry
 from weighbridge.hub.http.refusal import entry_not_found, revision_not_found
 from weighbridge.hub.http.route import Call, Stream, StreamRoute
 from weighbridge.hub.repositories import downloads

@@ -17,6 +17,7 @@ from weighbridge.hub.git.objects import (
     CommitFacts,
     GitObject,
     Mode,
+    ObjectKind,
     TreeEntry,
     decode_tag,
     encode_commit,
@@ -65,9 +66,9 @@ class _Rewriting:
         self._pointers = pointers
         self._trees: dict[str, str] = {EMPTY_TREE_OID: EMPTY_TREE_OID}
 
-    def keep(self, kind: str, data: bytes) -> str:
-        oid = oid_of(kind, data)  # type: ignore[arg-type]
-        self.new[oid] = GitObject(kind, data)  # type: ignore[arg-type]
+    def keep(self, kind: ObjectKind, data: bytes) -> str:
+        oid = oid_of(kind, data)
+        self.new[oid] = GitObject(kind, data)
         return oid
 
     def tree(self, oid: str) -> str:

@@ -1,16 +1,27 @@
 """Lists of models, datasets and Spaces; the tags by which they can be found; one's own repositories."""
 
+from functools import partial
 from typing import Any, Final
 
 from sqlalchemy import Connection, func, select
 
 from weighbridge.hub.accounts.caller import Caller
 from weighbridge.hub.database.schema import account, repository, repository_tag
-from weighbridge.hub.http.refusal import Refusal, bad_request, forbidden, unauthenticated
+from weighbridge.hub.http.refusal import Refusal, forbidden, unauthenticated
 from weighbridge.hub.http.route import Call, Reply, get
 from weighbridge.hub.repositories.describe import View, check_expand, expanded, listed
-from weighbridge.hub.repositories.find import KINDS
-from weighbridge.hub.repositories.query import cursor_of, flag, many, names_to_expand, next_page, number
+from weighbridge.hub.repositories.find import GIT_KINDS
+from weighbridge.hub.repositories.query import (
+    behind_number,
+    cursor_of,
+    flag,
+    foreign_cursor,
+    is_row_number,
+    many,
+    names_to_expand,
+    next_page,
+    number,
+)
 from weighbridge.hub.repositories.search import Question, parameters_between, search, visible_to
 from weighbridge.hub.repositories.times import iso
 
@@ -68,14 +79,12 @@ def own(call: Call) -> Reply:
     """List the repositories of the caller, or of an organisation that they are a member of, with their storage."""
     if call.caller.is_anonymous:
         raise unauthenticated()
-    after = cursor_of(call) or 0
-    if not isinstance(after, int):
-        raise bad_request("'cursor' is nothing that this hub gave out.")
+    after = behind_number(call)
     with call.hub.database.read() as connection:
         owner_id = _owner(connection, call.caller, call.parts.get("org"))
-        total = connection.execute(
-            select(func.sum(repository.c.used_storage_bytes)).where(repository.c.owner_id == owner_id)
-        ).scalar_one_or_none()
+        held = connection.execute(
+            select(func.coalesce(func.sum(repository.c.used_storage_bytes), 0)).where(repository.c.owner_id == owner_id)
+        ).scalar_one()
         rows = connection.execute(
             select(repository)
             .join(account, account.c.id == repository.c.owner_id)
@@ -83,6 +92,8 @@ def own(call: Call) -> Reply:
             .order_by(repository.c.id)
             .limit(PAGE + 1)
         ).all()
+    # PostgreSQL sums into a decimal number, which is no JSON.
+    total = int(held)
     shown = [
         {
             "id": row.full_name,
@@ -90,7 +101,7 @@ def own(call: Call) -> Reply:
             "updatedAt": iso(row.modified_ms),
             "visibility": row.visibility,
             "storage": row.used_storage_bytes,
-            "storagePercent": row.used_storage_bytes / total if total else 0,
+            "storagePercent": 100 * row.used_storage_bytes / total if total else 0,
         }
         for row in rows[:PAGE]
     ]
@@ -172,23 +183,14 @@ def _question(call: Call, kind: str, *, with_files: bool) -> Question | None:
 def _after(cursor: Any) -> tuple[int, int] | None:
     if cursor is None:
         return None
-    if not isinstance(cursor, list) or len(cursor) != 2 or not all(isinstance(part, int) for part in cursor):
-        raise bad_request("'cursor' is nothing that this hub gave out.")
+    if not isinstance(cursor, list) or len(cursor) != 2 or not all(map(is_row_number, cursor)):
+        raise foreign_cursor()
     return cursor[0], cursor[1]
 
 
-def _lists() -> tuple[Any, ...]:
-    from functools import partial
-
-    kinds = [(plural, kind) for plural, kind in KINDS.items() if kind != "bucket"]
-    return (
-        *(get(f"/api/{plural}", partial(found, kind=kind)) for plural, kind in kinds),
-        *(get(f"/api/{plural}-tags-by-type", partial(tags_by_type, kind=kind)) for plural, kind in kinds),
-    )
-
-
 ROUTES = (
-    *_lists(),
+    *(get(f"/api/{plural}", partial(found, kind=kind)) for plural, kind in GIT_KINDS.items()),
+    *(get(f"/api/{plural}-tags-by-type", partial(tags_by_type, kind=kind)) for plural, kind in GIT_KINDS.items()),
     get("/api/settings/repositories", own),
     get("/api/organizations/{org}/settings/repositories", own),
 )

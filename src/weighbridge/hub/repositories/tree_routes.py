@@ -14,7 +14,7 @@ from weighbridge.hub.repositories import downloads
 from weighbridge.hub.repositories.find import find
 from weighbridge.hub.repositories.kind_routes import for_kinds, name_in
 from weighbridge.hub.repositories.listing import Files
-from weighbridge.hub.repositories.query import cursor_of, flag, next_page, number
+from weighbridge.hub.repositories.query import behind_text, flag, foreign_cursor, next_page, number
 from weighbridge.hub.repositories.refs import resolve
 
 EXPANDED_PAGE: Final = 50
@@ -73,9 +73,7 @@ def _whole(call: Call, files: Files, commit_oid: str, folder: str) -> Reply | No
 
 
 def _page(call: Call, files: Files, commit_oid: str, folder: str) -> Reply | None:
-    expand, after = flag(call, "expand"), cursor_of(call) or ""
-    if not isinstance(after, str):
-        raise bad_request("'cursor' is nothing that this hub gave out.")
+    expand, after = flag(call, "expand"), behind_text(call)
     most = EXPANDED_PAGE if expand else PAGE
     limit = number(call, "limit", default=most, least=1, most=most)
     try:
@@ -83,7 +81,7 @@ def _page(call: Call, files: Files, commit_oid: str, folder: str) -> Reply | Non
             commit_oid, folder, recursive=flag(call, "recursive"), after=after, limit=limit, expand=expand
         )
     except TreeChangeError as error:
-        raise bad_request("'cursor' is nothing that this hub gave out for this folder.") from error
+        raise foreign_cursor() from error
     if found is None:
         return None
     headers = next_page(call, found.last) if found.more else {}

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from sqlalchemy import select, update
+from sqlalchemy import Connection, select, update
 
 from weighbridge.checkpoint import gguf, safetensors
 from weighbridge.checkpoint.document import parse_object
@@ -21,7 +21,7 @@ from weighbridge.hub.content.content import Content, owned
 from weighbridge.hub.content.read import blocks
 from weighbridge.hub.database.connect import locked
 from weighbridge.hub.database.schema import repository
-from weighbridge.hub.git.objects import GitObjectError, Mode
+from weighbridge.hub.git.objects import GitObjectError, Mode, TreeEntry
 from weighbridge.hub.repositories import unmeasured
 from weighbridge.hub.repositories.facts import WEIGHT_ENDINGS, is_measured
 from weighbridge.hub.repositories.front_matter import clean
@@ -82,8 +82,8 @@ def _measure(hub: HubServer, repository_id: int) -> None:
         ).one_or_none()
         if row is None or row.head is None or is_measured(row.settings):
             return
-        files = _files(DatabaseObjects(connection, repository_id), row.head)
-        held = [_held(connection, repository_id, *each) for each in files]
+        reader = DatabaseObjects(connection, repository_id)
+        held = [_held(connection, repository_id, reader, entry) for entry in _entries(reader, row.head)]
     mark = row.settings["weights"]
     found = {item.name: item for item in held if item is not None}
     tensors = _safetensors(hub, found)
@@ -101,21 +101,22 @@ def _measure(hub: HubServer, repository_id: int) -> None:
         )
 
 
-def _files(reader: DatabaseObjects, head: str) -> list[tuple[DatabaseObjects, str, str]]:
+def _entries(reader: DatabaseObjects, head: str) -> list[TreeEntry]:
     try:
         entries = reader.tree(reader.commit(head).tree)
     except GitObjectError:
         return []
     named = [entry for entry in entries if entry.mode is not Mode.FOLDER and entry.name.endswith(WEIGHT_ENDINGS)]
-    return [(reader, entry.name, entry.oid) for entry in named[: 2 * MAX_SHARDS]]
+    return named[: 2 * MAX_SHARDS]
 
 
-def _held(connection: Any, repository_id: int, reader: DatabaseObjects, name: str, oid: str) -> _Weights | None:
-    facts = reader.blobs((oid,)).get(oid)
+def _held(connection: Connection, repository_id: int, reader: DatabaseObjects, entry: TreeEntry) -> _Weights | None:
+    name = entry.name
+    facts = reader.blobs((entry.oid,)).get(entry.oid)
     if facts is None:
         return None
     if facts.lfs_sha256 is None:
-        return _Weights(name=name, size_bytes=facts.size_bytes, content=None, data=reader.read(oid).data)
+        return _Weights(name=name, size_bytes=facts.size_bytes, content=None, data=reader.read(entry.oid).data)
     content = owned(connection, repository_id, facts.lfs_sha256)
     return None if content is None else _Weights(name=name, size_bytes=content.size_bytes, content=content)
 
