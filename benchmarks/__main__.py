@@ -21,6 +21,8 @@ NAMES = (
     "xet_formats",
     "hub_bytes",
     "hub_json",
+    "hub_pull",
+    "hub_gc",
 )
 
 

@@ -11,7 +11,17 @@ if TYPE_CHECKING:
     from xdist.workermanage import Producer
 
 # A folder's fixtures live beside their users; there is one `conftest`, since two modules of one name confuse mypy.
-pytest_plugins = ("example_release", "hub_databases", "tiny")
+pytest_plugins = (
+    "attacked_hub",
+    "evil_source",
+    "example_release",
+    "hub_and_client",
+    "hub_databases",
+    "s3_server",
+    "tiny",
+    "tuf_fixtures",
+    "two_hubs",
+)
 
 if "PYTEST_XDIST_WORKER" in os.environ:
     # Each process has a core; numerical libraries that start a thread a core would wait for each other.

@@ -6,10 +6,7 @@ import random
 from pathlib import Path
 
 import httpx2
-from huggingface_hub import (
-    HfApi,
-    hf_hub_download,
-)
+from huggingface_hub import HfApi, hf_hub_download
 
 
 def new_repository(api: HfApi, test: str) -> str:

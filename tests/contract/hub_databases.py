@@ -1,15 +1,21 @@
 """Databases for the tests of the hub server."""
 
+import tempfile
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 from postgresql_server import new_database, postgresql_server
 
 
 @pytest.fixture(scope="session")
-def postgresql(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def postgresql() -> Iterator[str]:
     """The address of a PostgreSQL server of this test run."""
-    with postgresql_server(tmp_path_factory.mktemp("postgresql")) as address:
+    # Not among pytest's own folders: another run that starts beside this one closes them to the server's user.
+    with (
+        tempfile.TemporaryDirectory(prefix="postgresql-", ignore_cleanup_errors=True) as folder,
+        postgresql_server(Path(folder)) as address,
+    ):
         yield address
 
 

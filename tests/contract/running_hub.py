@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 import secrets
+import socket
 import string
 import threading
 from collections.abc import Iterator
@@ -10,11 +11,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from aiohttp import web
 from sqlalchemy import insert, select
 
 from weighbridge.hub.database.schema import account, membership, token
 from weighbridge.hub.http.app import build_app
+from weighbridge.hub.http.connections import ConnectionLimits, answering
 from weighbridge.hub.http.features import ROUTES
 from weighbridge.hub.server import HubServer, HubSettings
 from weighbridge.shell.hub.wiring import open_hub
@@ -67,36 +68,33 @@ class RunningHub:
 
 @contextmanager
 def running_hub(
-    folder: Path, *, database: str = "", store: str = "", settings: HubSettings | None = None
+    folder: Path,
+    *,
+    database: str = "",
+    store: str = "",
+    settings: HubSettings | None = None,
+    limits: ConnectionLimits | None = None,
 ) -> Iterator[RunningHub]:
     """Serve a hub on a free port of loopback until the block ends."""
     hub = open_hub(folder, database=database, store=store, settings=settings)
-    loop = asyncio.new_event_loop()
     ready = threading.Event()
-    ports: list[int] = []
+    running: list[tuple[asyncio.AbstractEventLoop, asyncio.Event, int]] = []
 
-    async def _start() -> web.AppRunner:
-        runner = web.AppRunner(build_app(hub, ROUTES), access_log=None, lingering_time=1)
-        await runner.setup()
-        site = web.TCPSite(runner, "127.0.0.1", 0)
-        await site.start()
-        ports.append(runner.addresses[0][1])
-        return runner
+    async def _serve() -> None:
+        listening = socket.create_server(("127.0.0.1", 0))
+        stopped = asyncio.Event()
+        async with answering(build_app(hub, ROUTES), listening, limits or ConnectionLimits.fitting()):
+            running.append((asyncio.get_running_loop(), stopped, listening.getsockname()[1]))
+            ready.set()
+            await stopped.wait()
 
-    def _serve() -> None:
-        asyncio.set_event_loop(loop)
-        runner = loop.run_until_complete(_start())
-        ready.set()
-        loop.run_forever()
-        loop.run_until_complete(runner.cleanup())
-        loop.close()
-
-    thread = threading.Thread(target=_serve, name="hub-server", daemon=True)
+    thread = threading.Thread(target=lambda: asyncio.run(_serve()), name="hub-server", daemon=True)
     thread.start()
     assert ready.wait(30)
+    ((loop, stopped, port),) = running
     try:
-        yield RunningHub(endpoint=f"http://127.0.0.1:{ports[0]}", hub=hub)
+        yield RunningHub(endpoint=f"http://127.0.0.1:{port}", hub=hub)
     finally:
-        loop.call_soon_threadsafe(loop.stop)
+        loop.call_soon_threadsafe(stopped.set)
         thread.join(30)
         hub.database.close()

@@ -1,8 +1,6 @@
-"""A real S3 server on loopback (moto's, in a process of its own) for every test module that imports `s3_server`.
+"""A real S3 server on loopback (moto's, in a process of its own), for every test that asks for `s3_server`.
 
 Use it as::
-
-    from s3_server import S3Server, s3_server  # noqa: F401 - a fixture
 
     def test_something(s3_server: S3Server) -> None:
         store = open_store(f"s3://{s3_server.new_bucket()}/prefix", environ=s3_server.environ)
@@ -10,19 +8,15 @@ Use it as::
 It checks no signatures of URLs, and takes any credentials.
 """
 
-import atexit
 import json
 import secrets
-import shutil
 import socket
 import subprocess
 import sys
-import tempfile
 import time
 import urllib.request
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -103,21 +97,10 @@ def start_s3_server(log: Path) -> S3Server:
             return server
 
 
-@cache
-def _shared() -> S3Server:
-    folder = Path(tempfile.mkdtemp(prefix="s3-server-"))
-    server = start_s3_server(folder / "server.log")
-    atexit.register(_end, server, folder)
-    return server
-
-
-def _end(server: S3Server, folder: Path) -> None:
+@pytest.fixture(scope="session")
+def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
+    """The server of this test process."""
+    server = start_s3_server(tmp_path_factory.mktemp("s3-server") / "server.log")
+    yield server
     server.process.kill()
     server.process.wait()
-    shutil.rmtree(folder, ignore_errors=True)
-
-
-@pytest.fixture(scope="session")
-def s3_server() -> S3Server:
-    """The server of this test process: one for all modules, since a fixture that is imported is another fixture."""
-    return _shared()

@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from s3_server import S3Server, s3_server, start_s3_server  # noqa: F401 - a fixture
+from s3_server import S3Server, start_s3_server
 
 from weighbridge.errors import HubError
 from weighbridge.hub.store.port import ByteStore, ByteStoreError, MissingObjectError
@@ -53,7 +53,7 @@ class TestInMemoryByteStore(ByteStoreSuite):
 
 class TestS3ByteStore(ByteStoreSuite):
     @pytest.fixture(autouse=True)
-    def _open(self, s3_server: S3Server) -> None:  # noqa: F811
+    def _open(self, s3_server: S3Server) -> None:
         self._server, self._bucket = s3_server, s3_server.new_bucket()
 
     def store(self) -> ByteStore:
@@ -239,14 +239,14 @@ def test_a_folder_that_cannot_be_used_is_said_at_the_start(tmp_path: Path) -> No
         open_store("/proc/weighbridge").check()
 
 
-def test_a_bucket_that_is_not_there_is_said_at_the_start(s3_server: S3Server) -> None:  # noqa: F811
+def test_a_bucket_that_is_not_there_is_said_at_the_start(s3_server: S3Server) -> None:
     with pytest.raises(HubError, match="NoSuchBucket") as caught:
         open_store("s3://never-made", environ=s3_server.environ).check()
     assert "bucket" in caught.value.hint
     assert caught.value.place.startswith("s3://never-made/probe/")
 
 
-def test_a_store_that_does_not_answer_is_said_at_the_start(s3_server: S3Server) -> None:  # noqa: F811
+def test_a_store_that_does_not_answer_is_said_at_the_start(s3_server: S3Server) -> None:
     environ = {**s3_server.environ, "AWS_ENDPOINT_URL": "http://127.0.0.1:9"}
     started = time.monotonic()
     with pytest.raises(HubError) as caught:
@@ -284,7 +284,7 @@ print(peak() - before)
 """
 
 
-def test_memory_is_bounded_while_a_large_object_goes_through(tmp_path: Path, s3_server: S3Server) -> None:  # noqa: F811
+def test_memory_is_bounded_while_a_large_object_goes_through(tmp_path: Path, s3_server: S3Server) -> None:
     for url, most_mib in ((str(tmp_path), 32), (f"s3://{s3_server.new_bucket()}", 110)):
         command = [sys.executable, "-c", _PEAK, url]
         done = subprocess.run(

@@ -204,6 +204,8 @@ def test_what_a_hub_refuses_is_an_error_with_a_hint(
     hub.failing[part] = (status, code)
     with pytest.raises(HubError, match=words) as caught:
         fetch("acme/osprey", hub.url, tmp_path / "cache", {})
+    # `verify` and `run` have the one option, `check` and `show` both.
+    assert code == "GatedRepo" or {"--hub", "--endpoint"} <= set(caught.value.hint.replace(",", "").split())
     assert caught.value.hint
 
 

@@ -3,6 +3,7 @@
 import csv
 import hashlib
 import io
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
@@ -113,6 +114,17 @@ def test_a_request_is_asked_accepted_cancelled_and_rejected(tmp_path: Path, data
         alice.grant_access(REPO, "bob")
         assert reads(bob)
         assert refused(alice.grant_access, REPO, "bob") == 400
+
+
+def test_who_is_refused_is_told_where_to_ask(hub: RunningHub) -> None:
+    alice, bob = api_of(hub, "alice"), api_of(hub, "bob")
+    alice.create_repo("alice/rows", repo_type="dataset")
+    alice.update_repo_settings("alice/rows", repo_type="dataset", gated="auto")
+    with pytest.raises(GatedRepoError) as caught:
+        bob.auth_check("alice/rows", repo_type="dataset")
+    (path,) = re.findall(r"POST to (/\S+ask-access)", str(caught.value))
+    httpx2.post(f"{hub.endpoint}{path}", headers={"Authorization": f"Bearer {bob.token}"}).raise_for_status()
+    bob.auth_check("alice/rows", repo_type="dataset")
 
 
 def test_an_automatic_gate_opens_at_once_and_only_for_who_asked(hub: RunningHub) -> None:

@@ -144,12 +144,21 @@ def test_an_organisation_says_who_may_write(hub: HubProcess) -> None:
         (("org", "members", "nowhere"), "there is no organisation"),
         (("user", ""), "invalid choice"),
         (("token", "frobnicate"), "invalid choice"),
+        (("gc", "--grace=-1"), "keep unused bytes"),
+        (("gc", "--grace=nan"), "keep unused bytes"),
+        (("gc", "--grace=inf"), "keep unused bytes"),
+        (("serve", "--grace=0"), "keep unused bytes"),
+        (("serve", "--grace=inf"), "keep unused bytes"),
+        (("serve", "--cache=inf"), "out of range"),
+        (("serve", "--rate-limit=-1"), "out of range"),
+        (("serve", "--workers=0"), "out of range"),
     ],
 )
 def test_a_wrong_call_is_one_clear_sentence(hub: HubProcess, call: tuple[str, ...], said: str) -> None:
     done = hub.run(*call)
     assert done.returncode not in (0, -11)
     assert said in done.stderr, done.stderr
+    assert "next:  " in done.stderr, done.stderr
     assert "Traceback" not in done.stderr
 
 

@@ -1,12 +1,11 @@
 """What huggingface_hub builds on commits and files, unmodified against a running hub: cards, file systems, mixins."""
 
-import hashlib
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hub_and_client import BY_LFS
 from huggingface_hub import (
     CommitScheduler,
     HfApi,
@@ -18,37 +17,19 @@ from huggingface_hub import (
     hf_api,
     metadata_update,
 )
-from running_hub import RunningHub, running_hub
+from running_hub import RunningHub
 from safetensors.numpy import save
 
-pytestmark = pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning")
-
-
-@pytest.fixture(scope="module")
-def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningHub]:
-    with running_hub(tmp_path_factory.mktemp("hub")) as running:
-        yield running
+pytestmark = BY_LFS
 
 
 @pytest.fixture(autouse=True)
 def _client(monkeypatch: pytest.MonkeyPatch, hub: RunningHub, tmp_path: Path) -> None:
-    monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", True)
     monkeypatch.setattr(constants, "ENDPOINT", hub.endpoint)
     address = hub.endpoint + "/{repo_id}/resolve/{revision}/{filename}"
     monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", address)
     monkeypatch.setattr(hf_api.api, "endpoint", hub.endpoint)
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
-
-
-@pytest.fixture
-def api(hub: RunningHub) -> HfApi:
-    return HfApi(endpoint=hub.endpoint, token=hub.user("alice"))
-
-
-@pytest.fixture
-def repo(api: HfApi, request: pytest.FixtureRequest) -> str:
-    name = "alice/" + hashlib.sha256(request.node.name.encode()).hexdigest()[:20]
-    return str(api.create_repo(name).repo_id)
 
 
 def test_a_card_is_pushed_loaded_and_its_metadata_updated(api: HfApi, repo: str, hub: RunningHub) -> None:

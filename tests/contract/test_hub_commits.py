@@ -10,13 +10,13 @@ from urllib.parse import urlsplit
 
 import httpx2
 import pytest
-from hub_client import new_repository, noise, read, send_commit
+from hub_and_client import BY_LFS
+from hub_client import noise, read, send_commit
 from huggingface_hub import (
     CommitOperationAdd,
     CommitOperationCopy,
     CommitOperationDelete,
     HfApi,
-    constants,
     snapshot_download,
 )
 from huggingface_hub.errors import (
@@ -26,33 +26,10 @@ from huggingface_hub.errors import (
     RevisionNotFoundError,
 )
 from running_hub import RunningHub, running_hub
-from s3_server import S3Server, s3_server  # noqa: F401 - a fixture
 
 MIB = 1024 * 1024
 
-# huggingface_hub itself sends LFS parts in a way that its HTTP library deprecates.
-pytestmark = pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning")
-
-
-@pytest.fixture(scope="module")
-def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningHub]:
-    with running_hub(tmp_path_factory.mktemp("hub")) as running:
-        yield running
-
-
-@pytest.fixture(autouse=True)
-def _without_xet(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", True)
-
-
-@pytest.fixture
-def api(hub: RunningHub) -> HfApi:
-    return HfApi(endpoint=hub.endpoint, token=hub.user("alice"))
-
-
-@pytest.fixture
-def repo(api: HfApi, request: pytest.FixtureRequest) -> str:
-    return new_repository(api, request.node.name)
+pytestmark = BY_LFS
 
 
 def test_a_commit_writes_copies_and_deletes_files(api: HfApi, repo: str, tmp_path: Path) -> None:

@@ -218,6 +218,8 @@ def test_a_squashed_branch_has_one_commit_of_the_same_files(hub: RunningHub, api
     assert len(api.list_repo_commits("alice/model", revision="kept")) == 1
     with pytest.raises(RevisionNotFoundError):
         api.super_squash_history("alice/model", branch="nope")
+    with pytest.raises(BadRequestError, match="Only branches are squashed"):
+        api.super_squash_history("alice/model", branch="refs/pr/1")
     with pytest.raises(HfHubHTTPError) as raised:
         api_of(hub, "bob").super_squash_history("alice/model")
     assert _status(raised) == 403

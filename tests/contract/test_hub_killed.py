@@ -20,7 +20,7 @@ import httpx2
 import pytest
 from hub_process import HubProcess
 from huggingface_hub import HfApi, snapshot_download
-from s3_server import S3Server, s3_server  # noqa: F401 - a fixture
+from s3_server import S3Server
 
 _CLIENT = Path(__file__).with_name("hub_killed_client.py")
 _MODES = ("xet", "lfs", "git")
@@ -270,7 +270,7 @@ def test_nothing_is_lost_over_many_kills_on_sqlite(tmp_path: Path, workers: int)
 def test_nothing_is_lost_over_many_kills_on_postgresql_and_s3(
     tmp_path: Path,
     new_postgresql: Callable[[], str],
-    s3_server: S3Server,  # noqa: F811
+    s3_server: S3Server,
 ) -> None:
     hub = HubProcess(
         folder=tmp_path / "hub",

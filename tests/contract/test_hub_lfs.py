@@ -3,53 +3,25 @@
 import base64
 import hashlib
 import re
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import httpx2
 import pytest
-from hub_client import new_repository, noise, read, send_commit
-from huggingface_hub import (
-    HfApi,
-    RepoFile,
-    constants,
-)
-from huggingface_hub.errors import (
-    HfHubHTTPError,
-)
+from hub_and_client import BY_LFS
+from hub_client import noise, read, send_commit
+from huggingface_hub import HfApi, RepoFile, constants
+from huggingface_hub.errors import HfHubHTTPError
 from huggingface_hub.utils import _xet
 from huggingface_hub.utils._http import hf_raise_for_status
 from running_hub import RunningHub, running_hub
-from s3_server import S3Server, s3_server  # noqa: F401 - a fixture
+from s3_server import S3Server
 
 from weighbridge.hub.content import lfs, lfs_upload
 
 MIB = 1024 * 1024
 
-# huggingface_hub itself sends LFS parts in a way that its HTTP library deprecates.
-pytestmark = pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning")
-
-
-@pytest.fixture(scope="module")
-def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningHub]:
-    with running_hub(tmp_path_factory.mktemp("hub")) as running:
-        yield running
-
-
-@pytest.fixture(autouse=True)
-def _without_xet(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", True)
-
-
-@pytest.fixture
-def api(hub: RunningHub) -> HfApi:
-    return HfApi(endpoint=hub.endpoint, token=hub.user("alice"))
-
-
-@pytest.fixture
-def repo(api: HfApi, request: pytest.FixtureRequest) -> str:
-    return new_repository(api, request.node.name)
+pytestmark = BY_LFS
 
 
 def test_a_large_file_goes_by_lfs_in_parts_and_comes_back(
@@ -258,7 +230,7 @@ def test_files_that_are_no_text_and_large_ones_are_uploaded_apart(api: HfApi, re
 def test_on_an_object_store_files_go_up_in_parts_and_come_down(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
-    s3_server: S3Server,  # noqa: F811
+    s3_server: S3Server,
 ) -> None:
     monkeypatch.setattr(lfs, "PART_BYTES", MIB)
     for name, value in s3_server.environ.items():

@@ -2,16 +2,14 @@
 of its conflict, nobody sees an error of the server, and nobody waits for ever.
 """
 
-import base64
 import hashlib
-import json
 import random
 import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import httpx2
@@ -19,6 +17,7 @@ import pytest
 from hub_process import HubProcess
 from huggingface_hub import CommitOperationAdd, HfApi, constants
 from huggingface_hub.errors import HfHubHTTPError
+from raw_client import RawClient, small
 
 CLIENTS = 64
 _MIX_SECONDS = 4.0
@@ -41,68 +40,8 @@ class Pair:
     def api(self, number: int = 0) -> HfApi:
         return HfApi(endpoint=self.endpoints[number % 2], token=self.first.token)
 
-    def client(self, number: int) -> "Client":
-        return Client(
-            http=httpx2.Client(
-                base_url=self.endpoints[number % 2],
-                headers={"Authorization": f"Bearer {self.first.token}"},
-                timeout=90,
-            ),
-            chance=random.Random(number),
-        )
-
-
-@dataclass(kw_only=True)
-class Client:
-    """One client: raw requests, so that 64 of them fit two cores; it counts every status that it is answered."""
-
-    http: httpx2.Client
-    chance: random.Random
-    statuses: Counter[int] = field(default_factory=Counter)
-    broken: list[str] = field(default_factory=list)
-
-    def ask(self, method: str, path: str, **named: object) -> httpx2.Response:
-        answer = self.http.request(method, path, **named)  # type: ignore[arg-type]
-        self.statuses[answer.status_code] += 1
-        if answer.status_code >= 500:
-            self.broken.append(f"{method} {path.partition('?')[0]}: {answer.status_code} {answer.text[:300]}")
-        return answer
-
-    def commit(
-        self, repo: str, *lines: tuple[str, dict[str, object]], parent: str = "", branch: str = "main"
-    ) -> httpx2.Response:
-        header: dict[str, object] = {"summary": "a commit", "parentCommit": parent or None}
-        body = "".join(json.dumps({"key": key, "value": value}) + "\n" for key, value in (("header", header), *lines))
-        return self.ask(
-            "POST",
-            f"/api/models/{repo}/commit/{branch}",
-            content=body.encode(),
-            headers={"Content-Type": "application/x-ndjson"},
-        )
-
-    def upload(self, repo: str, data: bytes) -> dict[str, object]:
-        """Upload by LFS, and return the operation that commits the file."""
-        sha256 = hashlib.sha256(data).hexdigest()
-        wanted = {"operation": "upload", "transfers": ["basic"], "objects": [{"oid": sha256, "size": len(data)}]}
-        found = self.ask("POST", f"/{repo}.git/info/lfs/objects/batch", json=wanted).json()["objects"][0]
-        if "actions" in found:
-            put = self.http.put(found["actions"]["upload"]["href"], content=data, headers={"Authorization": ""})
-            self.statuses[put.status_code] += 1
-            assert put.status_code == 200, (put.status_code, put.text)
-        return {"path": f"{sha256}.bin", "algo": "sha256", "oid": sha256, "size": len(data)}
-
-    def upload_and_commit(self, repo: str, files: list[bytes]) -> set[str]:
-        """Upload and commit, again if the grace time was over in between: it is one second here."""
-        while True:
-            operations = [("lfsFile", self.upload(repo, data)) for data in files]
-            answer = self.commit(repo, *operations)
-            if answer.status_code == 200:
-                return {str(operation["path"]) for _, operation in operations}
-            assert any(words in answer.text for words in ("not uploaded", "just collected")), answer.text
-
-
-def _small(path: str, data: bytes) -> tuple[str, dict[str, object]]:
-    return "file", {"path": path, "content": base64.b64encode(data).decode(), "encoding": "base64"}
+    def client(self, number: int) -> RawClient:
+        return RawClient.of(self.endpoints[number % 2], self.first.token, number)
 
 
 @pytest.fixture
@@ -141,7 +80,7 @@ def test_of_64_commits_with_one_parent_one_wins_and_without_a_parent_all_land(pa
         answers: list[httpx2.Response] = []
         _at_once(
             CLIENTS,
-            lambda n: answers.append(clients[n].commit(repo, _small(f"turn-{turn}", b"%d" % n), parent=head or "")),  # noqa: B023
+            lambda n: answers.append(clients[n].commit(repo, small(f"turn-{turn}", b"%d" % n), parent=head or "")),  # noqa: B023
         )
         assert Counter(answer.status_code for answer in answers) == {200: 1, 412: CLIENTS - 1}
         winner = next(answer for answer in answers if answer.status_code == 200)
@@ -149,9 +88,7 @@ def test_of_64_commits_with_one_parent_one_wins_and_without_a_parent_all_land(pa
         assert "A commit has happened since" in next(a for a in answers if a.status_code == 412).text
 
     before = len(pair.api().list_repo_commits(repo))
-    _at_once(
-        CLIENTS, lambda n: [clients[n].commit(repo, _small(f"all/{n}-{turn}", b"x")) for turn in range(2)] and None
-    )
+    _at_once(CLIENTS, lambda n: [clients[n].commit(repo, small(f"all/{n}-{turn}", b"x")) for turn in range(2)] and None)
     files = {path for path in pair.api().list_repo_files(repo) if path.startswith("all/")}
     assert files == {f"all/{n}-{turn}" for n in range(CLIENTS) for turn in range(2)}
     assert len(pair.api(1).list_repo_commits(repo)) == before + 2 * CLIENTS
@@ -204,7 +141,7 @@ def test_64_clients_do_everything_at_once_while_garbage_is_collected(
 
 
 def _mixed(
-    client: Client, repos: list[str], shared: list[bytes], committed: dict[str, set[str]], until: float, number: int
+    client: RawClient, repos: list[str], shared: list[bytes], committed: dict[str, set[str]], until: float, number: int
 ) -> None:
     mine = f"operator/of-{number}"
     client.ask("POST", "/api/repos/create", json={"name": mine.partition("/")[2], "type": "model"})
@@ -226,7 +163,7 @@ def _mixed(
                     assert hashlib.sha256(data).hexdigest() == path.removesuffix(".bin")
             case 4:
                 client.ask("POST", f"/api/models/{repo}/branch/{branch}", json={})
-                client.commit(repo, _small(f"{number}/{turn}", b"x"), branch=branch)
+                client.commit(repo, small(f"{number}/{turn}", b"x"), branch=branch)
                 client.ask("DELETE", f"/api/models/{repo}/branch/{branch}")
             case 5:
                 client.upload_and_commit(mine, [client.chance.choice(shared)])
@@ -247,7 +184,7 @@ def _collect(pair: Pair, until: float) -> None:
         assert done.returncode == 0, done.stderr
 
 
-def _all_well(pair: Pair, clients: list[Client]) -> None:
+def _all_well(pair: Pair, clients: list[RawClient]) -> None:
     broken = [line for client in clients for line in client.broken]
     assert broken == [], (len(broken), pair.first.trouble()[:3], pair.second.trouble()[:3])
     assert pair.first.trouble() == []

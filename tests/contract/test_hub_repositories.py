@@ -392,8 +392,12 @@ def test_overviews_count_what_the_caller_may_see(hub: RunningHub) -> None:
     api.create_repo("alice/one")
     api.create_repo("alice/two", private=True)
     api.create_repo("acme/three", repo_type="dataset")
-    assert api.get_user_overview("alice").num_models == 2
-    assert bob.get_user_overview("alice").num_models == 1
+    for name in ("alice/one", "alice/two"):
+        api.create_discussion(name, title="A question")
+        assert _raw(api, "POST", f"/api/models/{name}/like").status_code == 200
+    for caller, seen in ((api, 2), (bob, 1)):
+        told = caller.get_user_overview("alice")
+        assert (told.num_models, told.num_discussions, told.num_likes) == (seen, seen, seen)
     assert [org.name for org in bob.get_user_overview("alice").orgs] == ["acme"]
     overview = bob.get_organization_overview("acme")
     assert (overview.name, overview.num_users, overview.num_datasets) == ("acme", 2, 1)
@@ -408,6 +412,20 @@ def test_overviews_count_what_the_caller_may_see(hub: RunningHub) -> None:
         "alice/two": "private",
     }
     assert [item.id for item in bob.list_user_repos("acme")] == ["acme/three"]
+
+
+@BOTH_DATABASES
+def test_ones_own_repositories_say_what_they_take_of_the_whole_in_percent(hub: RunningHub) -> None:
+    api = api_of(hub)
+    for name, size in (("alice/larger", 3000), ("alice/smaller", 1000)):
+        api.create_repo(name)
+        commit(hub, name, {}, large={"model.bin": name.encode() * size})
+    sizes = {item.id: item.storage for item in api.list_user_repos()}
+    total = sum(sizes.values())
+    assert sizes["alice/larger"] == 3000 * len("alice/larger")
+    assert {item.id: item.storage_percent for item in api.list_user_repos()} == {
+        name: pytest.approx(100 * size / total) for name, size in sizes.items()
+    }
 
 
 def test_a_name_without_an_owner_is_no_repository(hub: RunningHub) -> None:

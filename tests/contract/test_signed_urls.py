@@ -18,7 +18,7 @@ import pytest
 from botocore.auth import S3SigV4QueryAuth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
-from s3_server import S3Server, s3_server  # noqa: F401 - a fixture
+from s3_server import S3Server
 
 from weighbridge.hub.store.port import ByteStore
 from weighbridge.shell.hub.store import open_store
@@ -85,7 +85,7 @@ def _gate(server: S3Server) -> Iterator[str]:
 
 
 @pytest.fixture
-def store(s3_server: S3Server) -> Iterator[ByteStore]:  # noqa: F811
+def store(s3_server: S3Server) -> Iterator[ByteStore]:
     """A store whose signed URLs lead through the gate. It was filled past the gate."""
     bucket = s3_server.new_bucket()
     open_store(f"s3://{bucket}/hub", environ=s3_server.environ).write("xorbs/ab/x", _DATA)
@@ -150,7 +150,7 @@ def test_an_upload_is_bound_to_its_checksum(store: ByteStore) -> None:
     assert _send(upload.url, "PUT", b"abc", headers)[0] == 200
 
 
-def test_what_was_uploaded_by_a_signed_url_is_an_object(store: ByteStore, s3_server: S3Server) -> None:  # noqa: F811
+def test_what_was_uploaded_by_a_signed_url_is_an_object(store: ByteStore, s3_server: S3Server) -> None:
     upload = store.signed_put("staging/n/3", seconds=60, size_bytes=len(_DATA))
     assert upload is not None
     assert _send(upload.url, upload.method, _DATA, dict(upload.headers))[0] == 200
@@ -158,7 +158,7 @@ def test_what_was_uploaded_by_a_signed_url_is_an_object(store: ByteStore, s3_ser
     assert past.read("staging/n/3") == _DATA
 
 
-def test_the_requests_that_sweep_are_signed_right(store: ByteStore, s3_server: S3Server) -> None:  # noqa: F811
+def test_the_requests_that_sweep_are_signed_right(store: ByteStore, s3_server: S3Server) -> None:
     bucket = store.place.split("/")[2]
     s3_server.request("POST", f"/{bucket}/hub/files/begun?uploads")
     s3_server.request("POST", f"/{bucket}/elsewhere/begun?uploads")

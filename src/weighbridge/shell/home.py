@@ -24,6 +24,17 @@ def own_public_key() -> Path:
     return home() / "release.pub"
 
 
+def present_public_key(*, hint: str) -> Path:
+    """Return where the public half of this person's signing key lies.
+
+    Raises:
+        InputError: if they have none yet, with this hint.
+    """
+    if not own_public_key().exists():
+        raise InputError("you have no signing key of your own", place=str(own_public_key()), hint=hint)
+    return own_public_key()
+
+
 def load_signer(private_key: Path | None) -> tuple[EcKeySigner, Path | None]:
     """Return the signer, and where its new public key was written if this call made the pair.
 

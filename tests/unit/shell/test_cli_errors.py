@@ -62,6 +62,14 @@ def test_every_verb_answers_a_wrong_path_in_json(verb: str, run: Run) -> None:
     assert "Traceback" not in err
 
 
+def test_who_has_no_key_is_told_which_one_to_take(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "hub").mkdir()
+    code, _, err = run("run", model(tmp_path / "m"))
+    assert (code, "no signing key of your own" in err, "--key" in err) == (2, True, True), err
+    code, _, err = run("publish", tmp_path / "hub", "--hub", "http://127.0.0.1:9")
+    assert (code, "no signing key of your own" in err, "WEIGHBRIDGE_HOME" in err) == (2, True, True), err
+
+
 @pytest.mark.parametrize("verb", VERBS)
 @pytest.mark.parametrize("wrong", [["--nope"], ["--threads", "0"], ["--threads", "-1"], ["--threads", "9" * 30]])
 def test_every_verb_answers_a_wrong_argument_in_json(verb: str, wrong: list[str], run: Run) -> None:

@@ -12,6 +12,7 @@ from sqlalchemy import Connection, select
 from weighbridge.hub.accounts.caller import Caller
 from weighbridge.hub.database.schema import access_request, repository
 from weighbridge.hub.http.refusal import GATED_REPO, Refusal, forbidden, repo_not_found, unauthenticated
+from weighbridge.hub.repositories.name import PREFIXES
 
 if TYPE_CHECKING:
     from weighbridge.hub.repositories.find import Repository
@@ -142,7 +143,7 @@ def _may_read(connection: Connection, caller: Caller, repo: "Repository", *, mem
             raise Refusal(403, f"{ask} Your fine-grained token does not cover it.", code=GATED_REPO)
         return
     said = {
-        None: "Visit its page, or ask for access through the API, to be in the authorized list.",
+        None: f"Ask for it with a POST to /{PREFIXES[repo.kind]}{repo.full_name}/ask-access.",
         "pending": "Your request to access it is awaiting a review by its authors.",
         "rejected": "Your request to access it has been rejected by its authors.",
     }

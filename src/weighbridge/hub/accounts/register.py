@@ -181,7 +181,10 @@ def add_token(
     if role not in TOKEN_ROLES:
         raise InputError(f"{role!r} is not a role of a token", hint=f"Roles are {', '.join(TOKEN_ROLES)}.")
     if (role == "fineGrained") != bool(scopes):
-        raise InputError("scopes belong to a fine-grained token, and it needs at least one")
+        raise InputError(
+            "scopes belong to a fine-grained token, and it needs at least one",
+            hint="Give --role fineGrained together with --scope TYPE:NAME:PERMISSION, or neither.",
+        )
     for scope in scopes:
         _check_scope(scope)
     secret = "hf_" + "".join(secrets.choice(_ALPHABET) for _ in range(SECRET_LETTERS))

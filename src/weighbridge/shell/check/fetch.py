@@ -15,7 +15,7 @@ from weighbridge.shell.check.gather import Place
 from weighbridge.shell.check.patience import bounded_client, check_address
 
 _REFERENCE = re.compile(r"(?P<name>[\w.-]{1,96}/[\w.-]{1,96})(@(?P<revision>[\w./-]{1,255}))?\Z", re.ASCII)
-_HINT = "Check the name, and the address in HF_ENDPOINT or --endpoint."
+_HINT = "Check the name, and the hub's address in --hub, --endpoint or HF_ENDPOINT."
 
 
 def is_reference(text: str) -> bool:

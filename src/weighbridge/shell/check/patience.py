@@ -19,7 +19,7 @@ PROGRESS_SECONDS = 60.0
 """An answer must be whole, and a download must have brought `PROGRESS_BYTES`, each time that so long has passed."""
 
 PROGRESS_BYTES = 64 << 10
-_HINT = "Check the address in HF_ENDPOINT or --endpoint, and the network; then try again."
+_HINT = "Check the address in --hub, --endpoint or HF_ENDPOINT, and the network; then try again."
 _BULK = "weighbridge.bulk"
 
 

@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     from weighbridge.hub.server import HubServer
 
 DEFAULT_FOLDER = Path("hub-server")
+MOST_GRACE_HOURS = 100_000
 
 
 def add_hub_options(parser: argparse.ArgumentParser) -> None:
@@ -44,6 +45,24 @@ def opened(options: argparse.Namespace, *, make: bool = False) -> "HubServer":
             hint="Name its folder by --folder, or start it first: `weighbridge hub serve`.",
         )
     return open_hub(options.folder, database=options.database, store=options.store)
+
+
+def grace_seconds(hours: float, *, least_hours: float = 0) -> int:
+    """Return the grace time in seconds.
+
+    Raises:
+        InputError: unless it is a number of hours from `least_hours` to `MOST_GRACE_HOURS`. With less than none, what
+            uploads under way have just written would count as old.
+    """
+    from weighbridge.errors import InputError
+
+    if not least_hours <= hours <= MOST_GRACE_HOURS:
+        raise InputError(
+            f"{hours} hours are no time to keep unused bytes for",
+            place="--grace",
+            hint=f"Give {least_hours:g} to {MOST_GRACE_HOURS:,} hours.",
+        )
+    return int(hours * 3600)
 
 
 def need_server() -> None:

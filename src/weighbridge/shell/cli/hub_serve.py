@@ -8,7 +8,7 @@ import sys
 import time
 from pathlib import Path
 
-from weighbridge.shell.cli.hub_options import add_hub_options, need_server
+from weighbridge.shell.cli.hub_options import add_hub_options, grace_seconds, need_server
 from weighbridge.shell.cli.output import print_json, print_lines
 
 _GIB = 1024**3
@@ -25,7 +25,11 @@ def add_arguments(parser: argparse.ArgumentParser, _verb: str) -> None:
         "--public-url", default="", metavar="URL", help="how clients reach this hub; needed beyond this machine"
     )
     parser.add_argument(
-        "--rate-limit", type=int, default=0, metavar="N", help="requests of one caller in five minutes (default: any)"
+        "--rate-limit",
+        type=int,
+        default=0,
+        metavar="N",
+        help="requests of one caller to one process in five minutes (default: any)",
     )
     parser.add_argument(
         "--cache", type=float, default=16, metavar="GIB", help="disk for whole files put together (default: 16)"
@@ -45,8 +49,17 @@ def run(options: argparse.Namespace) -> int:
     from weighbridge.hub.server import HubSettings
     from weighbridge.shell.hub.serve import Serving, serve
 
-    if not (1 <= options.workers <= 64 and 0 <= options.port < 65536 and options.cache >= 0 and options.grace > 0):
-        raise InputError("a number is out of range", hint="--workers 1 to 64, --port 0 to 65535, --grace above 0.")
+    numbers = (
+        (options.workers, 1, 64, "--workers"),
+        (options.port, 0, 65_535, "--port"),
+        (options.cache, 0, 1_000_000, "--cache"),
+        (options.rate_limit, 0, 1_000_000_000, "--rate-limit"),
+    )
+    for number, least, most, option in numbers:
+        if not least <= number <= most:
+            raise InputError(f"{number} is out of range", place=option, hint=f"Give {least} to {most:,}.")
+    # What was uploaded needs some time until a commit names it.
+    grace = grace_seconds(options.grace, least_hours=0.0001)
     serving = Serving(
         folder=options.folder,
         database=options.database,
@@ -58,8 +71,8 @@ def run(options: argparse.Namespace) -> int:
         settings=HubSettings(
             public_url=_public(options.public_url),
             # Each process counts for itself.
-            requests_per_window=-(-options.rate_limit // options.workers),
-            grace_seconds=int(options.grace * 3600),
+            requests_per_window=options.rate_limit,
+            grace_seconds=grace,
             x_accel=options.x_accel.rstrip("/"),
         ),
     )

@@ -4,7 +4,7 @@ import argparse
 from dataclasses import asdict
 from pathlib import Path
 
-from weighbridge.shell.cli.hub_options import add_hub_options, need_server, opened
+from weighbridge.shell.cli.hub_options import add_hub_options, grace_seconds, need_server, opened
 from weighbridge.shell.cli.output import TerminalProgress, print_json, print_lines, readable_bytes
 
 DAMAGED = 1
@@ -32,6 +32,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _collect(options: argparse.Namespace) -> int:
+    grace = grace_seconds(options.grace)
     hub = opened(options)
     import secrets
 
@@ -44,7 +45,7 @@ def _collect(options: argparse.Namespace) -> int:
         if not ours:
             raise HubError("another process collects garbage or makes a backup", hint="Try again in a few minutes.")
         with TerminalProgress() as progress:
-            found = collect(hub, grace_seconds=int(options.grace * 3600), dry_run=options.dry_run, progress=progress)
+            found = collect(hub, grace_seconds=grace, dry_run=options.dry_run, progress=progress)
     if options.json:
         print_json(asdict(found))
     else:

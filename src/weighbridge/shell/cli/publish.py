@@ -58,7 +58,7 @@ def _publish_plan(options: argparse.Namespace) -> int:
 
 def _publish_folder(options: argparse.Namespace) -> int:
     from weighbridge.hub.folder import LocalHub
-    from weighbridge.shell.home import own_public_key
+    from weighbridge.shell.home import present_public_key
     from weighbridge.shell.line.republish import admitted, publish_staged
     from weighbridge.shell.wiring import hub_at
 
@@ -66,9 +66,10 @@ def _publish_folder(options: argparse.Namespace) -> int:
         raise InputError("no address is given to send this folder to", hint="Give --hub https://…")
     if options.certificate or options.sigstore or options.key:
         raise InputError("the versions of a hub folder are signed already", hint="Leave the options of signing out.")
+    key = present_public_key(hint="Publish with the key that signed this folder: set WEIGHBRIDGE_HOME to where it is.")
     now, source = datetime.now(UTC), LocalHub(options.plan)
     with TerminalProgress() as progress:
-        ready, left_out = admitted(source, options.only, own_public_key(), progress, now=now)
+        ready, left_out = admitted(source, options.only, key, progress, now=now)
         sent: list[tuple[Hub, list[StagedVersion]]] = []
         for owner in dict.fromkeys(staged.name.partition("/")[0] for staged in ready):
             hub = hub_at(options.hub, owner, token_variable=options.token_env, progress=progress)
@@ -94,5 +95,5 @@ def _publish_folder(options: argparse.Namespace) -> int:
     print_lines(f"left out  {name}: {reason}" for name, reason in left_out)
     if published:
         name = published[-1][1].name
-        print_lines(["", f"verify    {own_command()} verify {name} --hub {options.hub} --key {own_public_key()}"])
+        print_lines(["", f"verify    {own_command()} verify {name} --hub {options.hub} --key {key}"])
     return 0

@@ -45,10 +45,12 @@ def verifier_from(options: argparse.Namespace) -> "Verifier":
         return CertificateChainVerifier.load(
             options.certificates, clock=lambda: datetime.now(UTC), subject=options.signer_name
         )
-    from weighbridge.shell.home import own_public_key
+    from weighbridge.shell.home import present_public_key
     from weighbridge.shell.signing import EcKeyVerifier
 
-    return EcKeyVerifier.load(options.key or own_public_key())
+    if options.key:
+        return EcKeyVerifier.load(options.key)
+    return EcKeyVerifier.load(present_public_key(hint="Give the publisher's public key with --key."))
 
 
 def add_signer_arguments(parser: argparse.ArgumentParser) -> None:
