@@ -57,6 +57,8 @@ class ConnectionLimits:
     def fitting(cls) -> "ConnectionLimits":
         """Return the usual limits, with no more connections than the process may have files."""
         files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+        if files == resource.RLIM_INFINITY:
+            return cls()
         return cls(most=max(1, min(MOST, (files - _RESERVE) // _FILES_EACH)))
 
 
