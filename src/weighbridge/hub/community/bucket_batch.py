@@ -14,7 +14,8 @@ from sqlalchemy import Connection, delete, func, select, update
 
 from weighbridge.hub.accounts.caller import Caller
 from weighbridge.hub.accounts.permission import Access
-from weighbridge.hub.content.content import MissingContentError, batches, own_all
+from weighbridge.hub.content.content import MissingContentError, own_all
+from weighbridge.hub.database.batch import batches
 from weighbridge.hub.database.insert import insert_into
 from weighbridge.hub.database.schema import bucket_file, content, content_owner, git_object, repository
 from weighbridge.hub.git.objects import oid_of

@@ -11,10 +11,10 @@ from typing import Any, Final
 from sqlalchemy import ColumnElement, Connection, and_, func, select
 
 from weighbridge.hub.accounts.caller import Caller
+from weighbridge.hub.database.batch import batches
 from weighbridge.hub.database.schema import account, bucket_file, content, repository
 from weighbridge.hub.repositories.find import COLUMNS, Repository, of_row
 from weighbridge.hub.repositories.front_matter import clean
-from weighbridge.hub.repositories.objects import batches
 from weighbridge.hub.repositories.search import visible_to
 
 PAGE: Final = 1000

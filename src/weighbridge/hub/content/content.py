@@ -7,14 +7,14 @@ Garbage collection condemns what nothing uses before it deletes it. Whoever take
 """
 
 import secrets
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from itertools import islice
-from typing import Any, TypeVar
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import Any
 
 from sqlalchemy import Connection, Select, Table, delete, func, select, update
 
 from weighbridge.errors import HubError
 from weighbridge.hub.content.terms import Content, ContentError, Term, pack_terms, unpack_terms
+from weighbridge.hub.database.batch import batches
 from weighbridge.hub.database.insert import insert_into
 from weighbridge.hub.database.schema import (
     content,
@@ -40,9 +40,7 @@ __all__ = [
 XORBS = "xorbs"
 """The first segment of the keys of xorbs in the byte store."""
 
-_BATCH = 500
 _ATTEMPTS = 3
-_Item = TypeVar("_Item")
 
 
 class MissingContentError(HubError):
@@ -256,13 +254,6 @@ def insert_missing(
         # Without this, what PostgreSQL's driver says of an INSERT is -1.
         added += connection.execute(statement.execution_options(preserve_rowcount=True)).rowcount
     return added
-
-
-def batches(items: Iterable[_Item], size: int = _BATCH) -> Iterator[list[_Item]]:
-    """Return the items in parts that fit the parameters of one statement."""
-    iterator = iter(items)
-    while part := list(islice(iterator, size)):
-        yield part
 
 
 def _hold_repository(connection: Connection, repository_id: int) -> None:

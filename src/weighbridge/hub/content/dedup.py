@@ -10,9 +10,9 @@ from typing import Final
 from sqlalchemy import Connection, select
 
 from weighbridge.hub.accounts.permission import Access
-from weighbridge.hub.content.content import batches
 from weighbridge.hub.content.xet_token import Bearer, admit, allowed, repository_of
 from weighbridge.hub.content.xorbs import hash_of
+from weighbridge.hub.database.batch import batches
 from weighbridge.hub.database.schema import content_owner, content_xorb, dedup_chunk, xorb, xorb_owner
 from weighbridge.hub.http.refusal import Refusal
 from weighbridge.hub.http.route import Call, Reply

@@ -13,10 +13,11 @@ from typing import Any, Final
 from sqlalchemy import Connection, select
 
 from weighbridge.hub.accounts.permission import Access
-from weighbridge.hub.content.content import Content, ContentError, Term, batches, owned_by_xet_hash
+from weighbridge.hub.content.content import Content, ContentError, Term, owned_by_xet_hash
 from weighbridge.hub.content.reach import reaches
 from weighbridge.hub.content.xet_token import Bearer, admit, allowed, sign
 from weighbridge.hub.content.xorbs import hash_of
+from weighbridge.hub.database.batch import batches
 from weighbridge.hub.database.schema import xorb
 from weighbridge.hub.http.refusal import Refusal, bad_request
 from weighbridge.hub.http.route import Call, Reply

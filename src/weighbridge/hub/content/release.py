@@ -5,8 +5,8 @@ from typing import Any, Final
 from sqlalchemy import ColumnElement, Connection, bindparam, delete, exists, func, select
 
 from weighbridge.hub.content.collection import Collection, unheld
-from weighbridge.hub.content.content import batches
 from weighbridge.hub.content.mark import KEPT_BYTES, PAGE, Digests, Marked, mark, pages, refs_of
+from weighbridge.hub.database.batch import batches
 from weighbridge.hub.database.connect import locked
 from weighbridge.hub.database.schema import (
     bucket_file,

@@ -20,9 +20,10 @@ from sqlalchemy import Connection, select
 from weighbridge.errors import WeighbridgeError
 from weighbridge.hub.accounts.permission import Access
 from weighbridge.hub.content.ahead import ahead
-from weighbridge.hub.content.content import Content, MissingContentError, Term, add_contents, batches
+from weighbridge.hub.content.content import Content, MissingContentError, Term, add_contents
 from weighbridge.hub.content.xet_token import Bearer, admit, allowed, repository_of
 from weighbridge.hub.content.xorbs import refused
+from weighbridge.hub.database.batch import batches
 from weighbridge.hub.database.schema import content, content_owner, content_xorb, xorb, xorb_owner
 from weighbridge.hub.http.refusal import Refusal, too_large
 from weighbridge.hub.http.route import Call, Stream

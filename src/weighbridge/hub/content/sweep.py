@@ -6,8 +6,9 @@ from typing import Any, Final
 from sqlalchemy import ColumnElement, Table, delete, exists, func, select, update
 
 from weighbridge.hub.content.collection import NAMELESS_SECONDS, Collection, unheld
-from weighbridge.hub.content.content import XORBS, batches
+from weighbridge.hub.content.content import XORBS
 from weighbridge.hub.content.xet_epoch import end_epoch
+from weighbridge.hub.database.batch import batches
 from weighbridge.hub.database.schema import content, content_owner, content_xorb, upload, xorb, xorb_owner
 
 UPLOADS: Final = "uploads"

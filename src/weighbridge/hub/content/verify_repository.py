@@ -6,9 +6,10 @@ from typing import Any, Final
 
 from sqlalchemy import select
 
-from weighbridge.hub.content.content import batches, owned_among
+from weighbridge.hub.content.content import owned_among
 from weighbridge.hub.content.mark import Digests, followed, refs_of
 from weighbridge.hub.content.reach import read_data
+from weighbridge.hub.database.batch import batches
 from weighbridge.hub.database.schema import bucket_file, git_object
 from weighbridge.hub.git.objects import (
     EMPTY_TREE_OID,

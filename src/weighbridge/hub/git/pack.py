@@ -5,10 +5,10 @@ No deltas are made: what compresses badly lies outside git (LFS, Xet), and whole
 
 import hashlib
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from itertools import islice
+from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
+from weighbridge.hub.database.batch import batches
 from weighbridge.hub.git.objects import EMPTY_TREE_OID, GitObject, MissingObjectError
 from weighbridge.hub.git.tree import ObjectReader
 
@@ -29,7 +29,7 @@ def write_pack(reader: ObjectReader, oids: Sequence[str], write: Callable[[bytes
 
 def _parts(reader: ObjectReader, oids: Sequence[str]) -> Iterator[bytes]:
     yield b"PACK" + (2).to_bytes(4, "big") + len(oids).to_bytes(4, "big")
-    for batch in _batches(oids):
+    for batch in batches(oids, READ_BATCH):
         # The empty tree exists by definition, stored or not.
         found = {EMPTY_TREE_OID: _EMPTY_TREE, **reader.read_many([oid for oid in batch if oid != EMPTY_TREE_OID])}
         for oid in batch:
@@ -49,9 +49,3 @@ def _entry(item: GitObject) -> Iterator[bytes]:
     header.append(first)
     yield bytes(header)
     yield zlib.compress(item.data, 1)
-
-
-def _batches(oids: Iterable[str]) -> Iterator[list[str]]:
-    waiting = iter(oids)
-    while batch := list(islice(waiting, READ_BATCH)):
-        yield batch

@@ -44,7 +44,3 @@ class LyingSourceError(VerificationError):
     """Another hub sent bytes that are not those it named."""
 
     hint = "Nothing of it is visible. Try again; if it happens again, do not trust that hub or what lies between."
-
-
-class DivergedError(HubError):
-    """A ref was changed here, so it cannot follow where it came from."""

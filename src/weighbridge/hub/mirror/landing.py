@@ -11,6 +11,7 @@ from typing import Any
 from sqlalchemy import Connection, select
 
 from weighbridge.hub.content.content import MissingContentError, own_all, owned_among
+from weighbridge.hub.database.batch import batches
 from weighbridge.hub.database.schema import git_object
 from weighbridge.hub.git.history import is_ancestor
 from weighbridge.hub.git.memory import InMemoryObjects
@@ -23,7 +24,7 @@ from weighbridge.hub.mirror.errors import IncompleteError
 from weighbridge.hub.mirror.target import MIRROR, note
 from weighbridge.hub.repositories import facts
 from weighbridge.hub.repositories.find import Repository
-from weighbridge.hub.repositories.objects import DatabaseObjects, batches, write
+from weighbridge.hub.repositories.objects import DatabaseObjects, write
 from weighbridge.hub.repositories.refs import MAIN, Ref, list_refs, move, remove
 from weighbridge.hub.server import HubServer
 

@@ -12,7 +12,8 @@ from typing import BinaryIO, Final
 from sqlalchemy import Connection, select
 
 from weighbridge.errors import InputError
-from weighbridge.hub.content.content import Content, ContentError, batches, many, owned_among
+from weighbridge.hub.content.content import Content, ContentError, many, owned_among
+from weighbridge.hub.database.batch import batches
 from weighbridge.hub.database.schema import repository, xorb
 from weighbridge.hub.mirror.carried import PREFIXES, CarriedRef
 from weighbridge.hub.mirror.closure import closure

@@ -6,7 +6,7 @@ from datetime import datetime
 from heapq import heapify, heappop, heappush
 from typing import NamedTuple
 
-from weighbridge.hub.content.content import batches
+from weighbridge.hub.database.batch import batches
 from weighbridge.hub.git.history import read_commits
 from weighbridge.hub.git.objects import EMPTY_TREE_OID, Mode
 from weighbridge.hub.git.paths import MAX_DEPTH, MAX_PATH_BYTES

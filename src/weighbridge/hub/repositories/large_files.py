@@ -7,12 +7,13 @@ from typing import Final
 from sqlalchemy import Connection, func, select
 
 from weighbridge.hub.content.content import MissingContentError, own_all, owned_among, xet_hashes
+from weighbridge.hub.database.batch import batches
 from weighbridge.hub.database.schema import git_object
 from weighbridge.hub.git.history import log
 from weighbridge.hub.git.objects import GitObjectError, Mode
 from weighbridge.hub.git.tree import read_trees
 from weighbridge.hub.repositories.find import Repository
-from weighbridge.hub.repositories.objects import DatabaseObjects, batches
+from weighbridge.hub.repositories.objects import DatabaseObjects
 from weighbridge.hub.repositories.refs import MAIN, list_refs
 
 MAX_TREES: Final = 100_000

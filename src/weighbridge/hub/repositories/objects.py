@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from sqlalchemy import Connection, and_, bindparam, select
 
+from weighbridge.hub.database.batch import batches
 from weighbridge.hub.database.insert import insert_into
 from weighbridge.hub.database.schema import content, git_object
 from weighbridge.hub.git.objects import (
@@ -26,7 +27,6 @@ from weighbridge.hub.git.tree import read_tree
 from weighbridge.hub.repositories.bounded_cache import CachePerDatabase
 
 CACHE_BYTES = 24 * 1024 * 1024
-_BATCH = 500
 _EMPTY_TREE = GitObject("tree", b"")
 
 
@@ -128,8 +128,8 @@ def write(connection: Connection, repository_id: int, objects: Mapping[str, GitO
     """
     # In one order, so that two writers of the same objects wait for each other instead of dead-locking.
     rows = [_row(repository_id, oid, item, now_ms) for oid, item in sorted(objects.items())]
-    for start in range(0, len(rows), _BATCH):
-        connection.execute(insert_into(connection, git_object).on_conflict_do_nothing(), rows[start : start + _BATCH])
+    for part in batches(rows):
+        connection.execute(insert_into(connection, git_object).on_conflict_do_nothing(), part)
 
 
 _READ = select(git_object.c.oid, git_object.c.kind, git_object.c.data).where(
@@ -159,12 +159,6 @@ _HAS_COMMIT = select(git_object.c.oid).where(
 )
 
 _CACHES: CachePerDatabase[GitObject] = CachePerDatabase(CACHE_BYTES)
-
-
-def batches(oids: Sequence[str]) -> Iterable[Sequence[str]]:
-    """Return the names in parts that fit the parameters of one statement."""
-    for start in range(0, len(oids), _BATCH):
-        yield oids[start : start + _BATCH]
 
 
 def _row(repository_id: int, oid: str, item: GitObject, now_ms: int) -> dict[str, object]:

@@ -10,6 +10,7 @@ from dataclasses import replace
 from sqlalchemy import Connection, delete, select, update
 
 from weighbridge.hub.content.content import disown
+from weighbridge.hub.database.batch import batches
 from weighbridge.hub.database.schema import git_object, ref, repository
 from weighbridge.hub.git.history import MAX_COMMITS, read_commits
 from weighbridge.hub.git.objects import (
@@ -27,7 +28,7 @@ from weighbridge.hub.git.objects import (
 )
 from weighbridge.hub.http.refusal import unprocessable
 from weighbridge.hub.repositories.find import Repository
-from weighbridge.hub.repositories.objects import DatabaseObjects, batches, write
+from weighbridge.hub.repositories.objects import DatabaseObjects, write
 from weighbridge.hub.repositories.refs import MAIN, Ref, list_refs
 
 

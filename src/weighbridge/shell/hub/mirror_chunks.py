@@ -13,7 +13,8 @@ from typing import Final
 
 from sqlalchemy import Connection, select
 
-from weighbridge.hub.content.content import Content, MissingContentError, Term, add_contents, batches
+from weighbridge.hub.content.content import Content, MissingContentError, Term, add_contents
+from weighbridge.hub.database.batch import batches
 from weighbridge.hub.database.schema import xorb, xorb_owner
 from weighbridge.hub.http.refusal import Refusal
 from weighbridge.hub.mirror.entering import check_content

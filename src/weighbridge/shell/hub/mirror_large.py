@@ -11,7 +11,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final
 
-from weighbridge.hub.content.content import batches, owned_among
+from weighbridge.hub.content.content import owned_among
+from weighbridge.hub.database.batch import batches
 from weighbridge.hub.mirror.errors import LyingSourceError, SourceError
 from weighbridge.hub.mirror.held_files import WantedFile
 from weighbridge.hub.server import HubServer

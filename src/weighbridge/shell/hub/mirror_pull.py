@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import Final
 
 from weighbridge.errors import InputError
+from weighbridge.hub.database.batch import batches
 from weighbridge.hub.git.memory import InMemoryObjects
 from weighbridge.hub.git.objects import GitObject, GitObjectError, oid_of
 from weighbridge.hub.git.paths import shown
@@ -24,7 +25,7 @@ from weighbridge.hub.mirror.pack_reader import read_pack
 from weighbridge.hub.mirror.replay import SourceCommit, SourceFile, remade, replayed, tree_of
 from weighbridge.hub.mirror.target import target, target_of
 from weighbridge.hub.mirror.whereabouts import whereabouts
-from weighbridge.hub.repositories.objects import DatabaseObjects, batches
+from weighbridge.hub.repositories.objects import DatabaseObjects
 from weighbridge.hub.repositories.refs import MAIN, list_refs
 from weighbridge.hub.server import HubServer
 from weighbridge.shell.hub.mirror_api import SourceApi, SourceInfo, chosen

@@ -9,10 +9,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Final
 
+from weighbridge.hub.database.batch import batches
 from weighbridge.hub.mirror.errors import LyingSourceError, SourceError
 from weighbridge.hub.mirror.held_files import WantedFile
 from weighbridge.hub.mirror.source_plan import SourcePlan, SourceRange, read_plan
-from weighbridge.hub.repositories.objects import batches
 from weighbridge.shell.hub.mirror_api import SourceApi, XetAccess
 from weighbridge.shell.hub.mirror_http import AbsentError, Remote
 
