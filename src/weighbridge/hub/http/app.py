@@ -174,13 +174,10 @@ def _kept(error: web.HTTPException) -> dict[str, str]:
 
 def refused(refusal: Refusal) -> web.Response:
     """Return the response that carries the refusal."""
+    # The client ends the sentence of a 403 itself.
+    said = refusal.message.removesuffix(".") if refusal.status == HTTPStatus.FORBIDDEN else refusal.message
     # It may quote what the client sent: a control character would end the connection instead of the sentence.
-    message = "".join(
-        letter if letter.isprintable() else "?" for letter in " ".join(refusal.message[:_MOST_OF_A_MESSAGE].split())
-    )
-    if refusal.status == HTTPStatus.FORBIDDEN:
-        # The client ends this sentence itself.
-        message = message.removesuffix(".")
+    message = "".join(letter if letter.isprintable() else "?" for letter in " ".join(said[:_MOST_OF_A_MESSAGE].split()))
     headers = {"X-Error-Message": message.encode("ascii", "replace").decode(), **refusal.headers}
     if refusal.code:
         headers["X-Error-Code"] = refusal.code
@@ -188,5 +185,5 @@ def refused(refusal: Refusal) -> web.Response:
     return web.Response(
         status=refusal.status,
         headers=headers,
-        body=orjson.dumps({"error": _writable(refusal.message), **refusal.extra}),
+        body=orjson.dumps({"error": _writable(said), **refusal.extra}),
     )
