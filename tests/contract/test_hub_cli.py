@@ -152,6 +152,7 @@ def test_an_organisation_says_who_may_write(hub: HubProcess) -> None:
         (("serve", "--cache=inf"), "out of range"),
         (("serve", "--rate-limit=-1"), "out of range"),
         (("serve", "--workers=0"), "out of range"),
+        (("serve", "--forwarded-allow-ips=10.0.0.1/8"), "has host bits set"),
     ],
 )
 def test_a_wrong_call_is_one_clear_sentence(hub: HubProcess, call: tuple[str, ...], said: str) -> None:

@@ -3,6 +3,7 @@
 import json
 import logging
 from collections.abc import Iterator
+from ipaddress import ip_network
 from pathlib import Path
 
 import httpx2
@@ -114,3 +115,33 @@ def test_what_goes_to_the_byte_server_is_counted_apart(hub: RunningHub, api: HfA
     api.upload_file(path_or_fileobj=data, path_in_repo="w.bin", repo_id="alice/m")
     assert seen.waited("/cas/") > 0
     assert read(api, "alice/m", "w.bin", tmp_path / "cache") == data
+
+
+def left(hub: RunningHub, *hops: str) -> int:
+    """Ask as a stranger, by way of `hops`, and return how many requests are left."""
+    headers = [("X-Forwarded-For", hop) for hop in hops]
+    answer = httpx2.get(f"{hub.endpoint}/api/models", headers=headers)
+    return int(answer.headers["RateLimit"].split(";")[1].removeprefix("r="))
+
+
+def test_who_asks_by_way_of_a_believed_proxy_is_counted_for_himself(tmp_path: Path) -> None:
+    proxies = (ip_network("127.0.0.1"), ip_network("10.0.0.0/8"))
+    settings = HubSettings(requests_per_window=100, proxies=proxies)
+    with running_hub(tmp_path / "hub", settings=settings) as hub:
+        assert [left(hub, "203.0.113.7") for _ in range(3)] == [99, 98, 97]
+        assert left(hub, "203.0.113.8") == 99
+        # What the caller wrote himself stands before what the proxy saw.
+        assert left(hub, "198.51.100.1, 203.0.113.7") == 96
+        assert left(hub, "198.51.100.2", "203.0.113.7, 10.1.2.3") == 95
+        # All of a home's IPv6 addresses are one caller.
+        assert [left(hub, "2001:db8::1"), left(hub, "2001:db8::2:3"), left(hub, "2001:db8:0:1::1")] == [99, 98, 99]
+        # No address at all: the proxy itself is the caller.
+        assert [left(hub, hop) for hop in ("unknown", "203.0.113.9, nonsense", "")] == [99, 98, 97]
+        assert left(hub) == 96
+
+
+def test_nobody_else_is_believed(tmp_path: Path) -> None:
+    for proxies in ((), (ip_network("10.0.0.0/8"),)):
+        settings = HubSettings(requests_per_window=100, proxies=proxies)
+        with running_hub(tmp_path / f"hub{len(proxies)}", settings=settings) as hub:
+            assert [left(hub, f"203.0.113.{number}") for number in range(3)] == [99, 98, 97]

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from ipaddress import IPv4Network, IPv6Network
 
 from weighbridge.hub.database.connect import Database
 from weighbridge.hub.store.materialised import FileCache
@@ -31,6 +32,7 @@ class HubSettings:
         url_seconds: how long an address that carries its own permission is good.
         requests_per_window: how many requests of one caller are answered in a window; 0 for no limit.
         window_seconds: the length of that window.
+        proxies: addresses of servers before this one, whose word on who asks is believed.
         x_accel: the `internal` location of an nginx before this server that leads into the hub folder: nginx then sends
             the bytes; without a slash at its end; empty for none.
         redirect_downloads: on an object store, send clients there by a signed address, instead of passing bytes on.
@@ -45,6 +47,7 @@ class HubSettings:
     url_seconds: int = 3600
     requests_per_window: int = 0
     window_seconds: int = 300
+    proxies: tuple[IPv4Network | IPv6Network, ...] = ()
     x_accel: str = ""
     redirect_downloads: bool = True
 

@@ -48,8 +48,9 @@ def build_app(hub: HubServer, routes: Iterable[Route | StreamRoute], *, threads:
     # a pool of their own, so that reading goes on while all others wait to write.
     reading = ThreadPoolExecutor(_READERS if hub.database.is_sqlite else threads, thread_name_prefix="hub-read")
     # No limit of the framework's: every route reads its own body up to its own limit.
-    limit = RequestLimit(hub.settings.requests_per_window, hub.settings.window_seconds)
-    app = web.Application(client_max_size=0, middlewares=[observed(limit, refused), _refusals])
+    proxies = hub.settings.proxies
+    limit = RequestLimit(hub.settings.requests_per_window, hub.settings.window_seconds, proxies=proxies)
+    app = web.Application(client_max_size=0, middlewares=[observed(limit, refused, proxies), _refusals])
     pool = ThreadPoolExecutor(threads, thread_name_prefix="hub")
     for route in routes:
         used = reading if route.method == "GET" else pool

@@ -9,10 +9,11 @@ import hashlib
 import math
 import time
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from aiohttp import web
 
+from weighbridge.hub.http.address import Network, caller_address, caller_network
 from weighbridge.hub.http.refusal import Refusal
 
 _MAX_CALLERS = 20_000
@@ -27,10 +28,21 @@ class RequestLimit:
     One window of one process, bounded in memory.
     """
 
-    def __init__(self, requests: int, window_seconds: int, *, clock: Callable[[], float] = time.monotonic) -> None:
-        """Allow `requests` in each window, and ten times as many to the byte server; 0 for any number."""
+    def __init__(
+        self,
+        requests: int,
+        window_seconds: int,
+        *,
+        proxies: Sequence[Network] = (),
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Allow `requests` in each window, and ten times as many to the byte server; 0 for any number.
+
+        Callers are told apart by what `proxies` say of them; see `caller_address`.
+        """
         self.requests = requests
         self.window_seconds = window_seconds
+        self._proxies = proxies
         self._clock = clock
         self._seen: OrderedDict[bytes, tuple[float, int]] = OrderedDict()
         self._good: OrderedDict[bytes, None] = OrderedDict()
@@ -76,7 +88,7 @@ class RequestLimit:
     def _key(self, request: web.Request) -> bytes:
         # Tokens cost nothing to invent.
         token = _digest(request.headers.get("Authorization", ""))
-        return token if token in self._good else _digest(request.remote or "")
+        return token if token in self._good else _digest(caller_network(caller_address(request, self._proxies)))
 
 
 def _digest(text: str) -> bytes:

@@ -4,16 +4,18 @@ A log line never holds a query string or a header: both carry permissions.
 """
 
 import errno
+import functools
 import json
 import logging
 import re
 import secrets
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 
 from aiohttp import web
 from prometheus_client import Counter, Histogram
 
+from weighbridge.hub.http.address import Network, caller_address
 from weighbridge.hub.http.limit import RequestLimit
 from weighbridge.hub.http.refusal import Refusal
 
@@ -37,9 +39,10 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 def observed(
-    limit: RequestLimit, answer_refusal: Callable[[Refusal], web.Response]
+    limit: RequestLimit, answer_refusal: Callable[[Refusal], web.Response], proxies: Sequence[Network]
 ) -> Callable[..., Awaitable[web.StreamResponse]]:
     """Return the outermost middleware: counts against the limit, gives an id, times, logs, never lets a trace out."""
+    write_line = functools.partial(_line, proxies)
 
     @web.middleware
     async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -54,7 +57,7 @@ def observed(
         except Refusal as refusal:
             response = answer_refusal(refusal)
         except (ConnectionError, TimeoutError) as error:
-            _line(request, _GONE, began, request_id)
+            write_line(request, _GONE, began, request_id)
             if isinstance(error, TimeoutError) and error.errno != errno.ETIMEDOUT:
                 raise
             # The client is gone, or takes nothing (which the kernel calls a time-out): nobody is there to answer, and
@@ -67,14 +70,19 @@ def observed(
             response = answer_refusal(Refusal(500, f"Internal error; the hub's log has it under {request_id}."))
         if not response.prepared:
             response.headers.update({**told, "X-Request-Id": request_id})
-        _line(request, response.status, began, request_id, response)
+        write_line(request, response.status, began, request_id, response)
         return response
 
     return middleware
 
 
 def _line(
-    request: web.Request, status: int, began: float, request_id: str, response: web.StreamResponse | None = None
+    proxies: Sequence[Network],
+    request: web.Request,
+    status: int,
+    began: float,
+    request_id: str,
+    response: web.StreamResponse | None = None,
 ) -> None:
     seconds = time.perf_counter() - began
     route = _route(request)
@@ -87,7 +95,7 @@ def _line(
         return
     facts = {
         "id": request_id,
-        "remote": request.remote,
+        "remote": caller_address(request, proxies),
         "user": request.get(CALLER, ""),
         "method": request.method,
         "path": _path(request),

@@ -7,9 +7,13 @@ import os
 import sys
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from weighbridge.shell.cli.hub_options import add_hub_options, grace_seconds, need_server
 from weighbridge.shell.cli.output import print_json, print_lines
+
+if TYPE_CHECKING:
+    from weighbridge.hub.http.address import Network
 
 _GIB = 1024**3
 
@@ -37,6 +41,12 @@ def add_arguments(parser: argparse.ArgumentParser, _verb: str) -> None:
     parser.add_argument("--grace", type=float, default=24, metavar="HOURS", help="keep unused bytes (default: 24)")
     parser.add_argument(
         "--x-accel", default="", metavar="LOCATION", help="internal location of an nginx before it, which sends files"
+    )
+    parser.add_argument(
+        "--forwarded-allow-ips",
+        default="",
+        metavar="IPS",
+        help="addresses or networks of proxies whose X-Forwarded-For tells who asks, with commas between them",
     )
     parser.add_argument("--quiet", action="store_true", help="no line a request on standard error")
 
@@ -72,6 +82,7 @@ def run(options: argparse.Namespace) -> int:
             public_url=_public(options.public_url),
             # Each process counts for itself.
             requests_per_window=options.rate_limit,
+            proxies=_networks(options.forwarded_allow_ips),
             grace_seconds=grace,
             x_accel=options.x_accel.rstrip("/"),
         ),
@@ -96,6 +107,18 @@ def _public(url: str) -> str:
     if url and (parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment):
         raise InputError("this is no web address", place=f"--public-url {url}", hint="Give https://hub.example.org.")
     return url.rstrip("/")
+
+
+def _networks(text: str) -> "tuple[Network, ...]":
+    import ipaddress
+
+    from weighbridge.errors import InputError
+
+    try:
+        return tuple(ipaddress.ip_network(part.strip()) for part in text.split(",") if part.strip())
+    except ValueError as error:
+        hint = "Give addresses such as 127.0.0.1 or networks such as 10.0.0.0/8, with commas between them."
+        raise InputError(str(error), place="--forwarded-allow-ips", hint=hint) from error
 
 
 def _welcome(address: str, token_file: str) -> list[str]:
