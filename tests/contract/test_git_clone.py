@@ -94,7 +94,7 @@ def served() -> Iterator[ServedRepository]:
             self.wfile.write(body)
 
         def do_POST(self) -> None:
-            assert self.headers["Content-Type"] == protocol.REQUEST_TYPE
+            assert self.headers["Content-Type"] == "application/x-git-upload-pack-request"
             encoding = self.headers.get("Content-Encoding", "")
             repository.encodings.add(encoding)
             body = io.BytesIO(self.rfile.read(int(self.headers["Content-Length"])))

@@ -258,7 +258,8 @@ def _busy(others: list[_Other]) -> Iterator[None]:
 
     def go_on(other: _Other) -> None:
         turn = 0
-        while not over.wait(other.raw.chance.random() * _THINK_SECONDS):
+        # Once at least, however soon the block is over.
+        while not over.wait(other.raw.chance.random() * _THINK_SECONDS) or not turn:
             other.act(turn)
             turn += 1
 

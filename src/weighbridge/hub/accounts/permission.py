@@ -44,6 +44,9 @@ _BY_SCOPE = {
     "discussion.write": {Access.SEE, Access.DISCUSS},
 }
 
+SEEING = frozenset(scope for scope, allowed in _BY_SCOPE.items() if Access.SEE in allowed)
+"""The scopes of a fine-grained token by which its user sees a repository."""
+
 
 def may(connection: Connection, caller: Caller, repo: "Repository", access: Access) -> None:
     """Return if the caller may do this.

@@ -36,7 +36,7 @@ def create(call: Call) -> Reply:
         kind=KIND,
         owner=_owner(call),
         name=call.parts["name"],
-        visibility=_visibility(call.document()) or "public",
+        visibility=lifecycle.asked_visibility(call.document()) or "public",
     )
     now_ms = call.hub.now_ms()
     with call.hub.database.write() as connection:
@@ -77,7 +77,7 @@ def remove(call: Call) -> Reply:
 
 def change_settings(call: Call) -> Reply:
     """Change who may see a bucket: `{private or visibility}`."""
-    visibility = _visibility(call.document())
+    visibility = lifecycle.asked_visibility(call.document())
     with call.hub.database.write() as connection:
         bucket = _find(connection, call, Access.ADMIN, lock=True)
         if visibility:
@@ -189,15 +189,6 @@ def _place(call: Call) -> Place | None:
         case [str() as path, bool() as inclusive] if clean(path) == path:
             return Place(path=path, inclusive=inclusive)
     raise foreign_cursor()
-
-
-def _visibility(asked: dict[str, Any]) -> str:
-    value, private = asked.get("visibility"), asked.get("private")
-    if value is None:
-        return "" if private is None else "private" if private else "public"
-    if value not in ("public", "private"):
-        raise bad_request('\'visibility\' is "public" or "private".')
-    return str(value)
 
 
 def _bucket(bucket: Repository, used: Usage | None) -> dict[str, Any]:

@@ -22,7 +22,6 @@ MAX_WANTS: Final = 10_000
 MAX_HAVES: Final = 20_000
 
 ADVERTISEMENT_TYPE: Final = "application/x-git-upload-pack-advertisement"
-REQUEST_TYPE: Final = "application/x-git-upload-pack-request"
 RESULT_TYPE: Final = "application/x-git-upload-pack-result"
 
 _CAPABILITIES: Final = (

@@ -19,7 +19,7 @@ from weighbridge.hub.database.schema import (
     repository,
     repository_tag,
 )
-from weighbridge.hub.http.refusal import forbidden, repo_not_found
+from weighbridge.hub.http.refusal import bad_request, forbidden, repo_not_found
 from weighbridge.hub.repositories.author import author_of
 from weighbridge.hub.repositories.find import Repository, find
 from weighbridge.hub.repositories.initial import initial_objects
@@ -45,6 +45,22 @@ class Wish:
     name: str
     visibility: str = "public"
     settings: Mapping[str, Any] = field(default_factory=dict)
+
+
+def asked_visibility(asked: Mapping[str, Any]) -> str:
+    """Return the visibility that the document of a request asks for; empty if it asks for none.
+
+    Raises:
+        Refusal: 400 for one that there is not.
+    """
+    value, private = asked.get("visibility"), asked.get("private")
+    if value is None:
+        return "" if private is None else "private" if private else "public"
+    if value == "protected":
+        raise bad_request("This hub runs no Spaces, so none can be 'protected': choose 'public' or 'private'.")
+    if value not in ("public", "private"):
+        raise bad_request('\'visibility\' is "public" or "private".')
+    return str(value)
 
 
 def create(

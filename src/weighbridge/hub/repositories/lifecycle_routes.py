@@ -24,7 +24,7 @@ def create(call: Call) -> Reply:
     files: dict[str, bytes] = {}
     if kind == "space":
         files["README.md"] = _space_card(name, asked.get("sdk"))
-    wish = Wish(kind=kind, owner=owner, name=name, visibility=_visibility(asked) or "public")
+    wish = Wish(kind=kind, owner=owner, name=name, visibility=lifecycle.asked_visibility(asked) or "public")
     hub = call.hub
     with hub.database.write() as connection:
         made = lifecycle.create(connection, call.caller, wish, base_url=call.base_url, now_ms=hub.now_ms(), files=files)
@@ -63,7 +63,7 @@ def change_settings(call: Call, kind: str) -> Reply:
         if gated not in (False, None, "auto", "manual"):
             raise bad_request('\'gated\' is "auto", "manual" or false.')
         values["gated"] = gated or ""
-    if visibility := _visibility(asked):
+    if visibility := lifecycle.asked_visibility(asked):
         values["visibility"] = visibility
     with call.hub.database.write() as connection:
         found = find(connection, call.caller, kind, name_in(call), Access.ADMIN, lock=True)
@@ -85,7 +85,9 @@ def duplicate(call: Call, kind: str) -> Reply:
     with hub.database.write() as connection:
         # Held, so that its refs and its objects are copied as they were at one moment.
         source = find(connection, call.caller, kind, name_in(call), Access.READ, lock=True)
-        wish = Wish(kind=kind, owner=owner, name=name, visibility=_visibility(asked) or source.visibility)
+        wish = Wish(
+            kind=kind, owner=owner, name=name, visibility=lifecycle.asked_visibility(asked) or source.visibility
+        )
         made = lifecycle.duplicate(connection, call.caller, source, wish, base_url=call.base_url, now_ms=hub.now_ms())
     return Reply(body={"url": page_url(call.base_url, kind, made.full_name), "filesCopyPending": False})
 
@@ -101,18 +103,6 @@ def _named(call: Call, asked: dict[str, Any]) -> tuple[str, str]:
     if not owner and call.caller.is_anonymous:
         raise unauthenticated()
     return owner or call.caller.name, name
-
-
-def _visibility(asked: dict[str, Any]) -> str:
-    value = asked.get("visibility")
-    if value is None:
-        private = asked.get("private")
-        return "" if private is None else "private" if private else "public"
-    if value == "protected":
-        raise bad_request("This hub runs no Spaces, so none can be 'protected': choose 'public' or 'private'.")
-    if value not in ("public", "private"):
-        raise bad_request('\'visibility\' is "public" or "private".')
-    return str(value)
 
 
 def _space_card(name: str, sdk: object) -> bytes:

@@ -12,6 +12,7 @@ from typing import Any, Final
 from sqlalchemy import ColumnElement, Connection, Select, and_, false, literal, or_, select, true, tuple_
 
 from weighbridge.hub.accounts.caller import Caller
+from weighbridge.hub.accounts.permission import SEEING
 from weighbridge.hub.database.schema import account, repository, repository_tag
 from weighbridge.hub.http.refusal import bad_request
 from weighbridge.hub.repositories.find import COLUMNS, Repository, of_row
@@ -19,7 +20,6 @@ from weighbridge.hub.repositories.find import COLUMNS, Repository, of_row
 MAX_TERMS: Final = 32
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)([KMBT]?)")
 _FACTORS = {"": 1, "K": 10**3, "M": 10**6, "B": 10**9, "T": 10**12}
-_SEEING = {"repo.content.read", "repo.write", "repo.access.read", "discussion.write"}
 
 ORDERS: Final[Mapping[str, Any]] = {
     "lastModified": repository.c.modified_ms,
@@ -150,7 +150,7 @@ def _by_token(caller: Caller) -> ColumnElement[bool]:
     """What a token lets its user see, as `accounts.permission` says for one repository."""
     if caller.grant in ("read", "write"):
         return true()
-    seeing = [scope for scope in caller.scopes if scope.permissions & _SEEING]
+    seeing = [scope for scope in caller.scopes if scope.permissions & SEEING]
     owners = [
         and_(account.c.kind == scope.entity_type, account.c.name_key == scope.entity_name.lower())
         for scope in seeing

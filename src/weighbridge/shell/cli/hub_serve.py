@@ -125,6 +125,8 @@ def _welcome(address: str, token_file: str) -> list[str]:
     lines = [f"serving at {address}", f"  export HF_ENDPOINT={address}"]
     if token_file:
         lines.append(f"  export HF_TOKEN=$(cat {token_file})   # the operator's, made just now")
+    else:
+        lines.append("  weighbridge hub token add --help   # a token for a user of this hub")
     return [*lines, "stop with Ctrl-C"]
 
 

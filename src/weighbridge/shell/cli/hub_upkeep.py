@@ -50,6 +50,7 @@ def _collect(options: argparse.Namespace) -> int:
         print_json(asdict(found))
     else:
         print_lines(f"{name.replace('_', ' ')}: {value:,}" for name, value in asdict(found).items())
+        print_lines([f"what is younger than {options.grace:g} hours was left alone"])
     return 0
 
 
