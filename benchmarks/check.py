@@ -41,7 +41,7 @@ with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.St
 sys.exit(0 if code in (0, 3) else 1)
 """
 _INSIDE = """
-import contextlib, io, json, sys, time
+import contextlib, io, json, os, sys, time
 from pathlib import Path
 from weighbridge.checkpoint.read import read_folder
 import argparse
@@ -52,7 +52,7 @@ check.add_arguments(parser)
 parser.add_argument("--json", action="store_true")
 options = parser.parse_args(sys.argv[1:])
 best = {"hash": float("inf"), "check": float("inf")}
-for _ in range(3):
+for _ in range(int(os.environ["ROUNDS"])):
     began = time.perf_counter()
     read_folder(Path(options.reference))
     best["hash"] = min(best["hash"], time.perf_counter() - began)
@@ -120,10 +120,10 @@ def jobs(folder: Path) -> dict[str, Callable[[], float]]:
     }
 
 
-def inside(folder: Path) -> dict[str, float]:
+def inside(folder: Path, rounds: int) -> dict[str, float]:
     """Return best wall times of hash and check in one process, start-up and imports left out."""
     arguments = [str(folder / "model"), "--use", str(folder / "use.yaml"), "--key", str(folder / "key.pub")]
-    environment = {**os.environ, "WEIGHBRIDGE_HOME": str(folder / "home")}
+    environment = {**os.environ, "WEIGHBRIDGE_HOME": str(folder / "home"), "ROUNDS": str(rounds)}
     command = [sys.executable, "-c", _INSIDE, *arguments]
     done = subprocess.run(command, capture_output=True, text=True, env=environment, check=True)
     best: dict[str, float] = json.loads(done.stdout)
@@ -133,7 +133,7 @@ def inside(folder: Path) -> dict[str, float]:
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rounds", type=int, default=3, help="rounds of which the best counts (default: 3)")
+    parser.add_argument("--rounds", type=int, default=7, help="rounds of which the best counts (default: 7)")
     options = parser.parse_args()
     shutil.rmtree(DATA, ignore_errors=True)
     try:
@@ -144,7 +144,7 @@ def main() -> None:
         for _ in range(options.rounds):
             for name, job in timed_jobs.items():
                 best[name] = min(best[name], job())
-        within = inside(DATA)
+        within = inside(DATA, options.rounds)
     finally:
         shutil.rmtree(DATA, ignore_errors=True)
     print(f"2 GiB in {SHARDS} files, {len(os.sched_getaffinity(0))} cores, best of {options.rounds}")
