@@ -8,6 +8,7 @@ done for the same file before.
 import asyncio
 import hashlib
 import tempfile
+import threading
 from collections.abc import Callable, Collection, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import cache, partial
@@ -134,9 +135,18 @@ def _hash_pool() -> ThreadPoolExecutor:
     return ThreadPoolExecutor(_HASHED_AT_ONCE, thread_name_prefix="hub-sha256")
 
 
-@cache
-def _unpack_pool() -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(_HASHED_AT_ONCE, thread_name_prefix="hub-unpack")
+_OWN = threading.local()
+
+
+def _unpacking() -> ThreadPoolExecutor:
+    """Return the one thread that unpacks for this one, which hashes.
+
+    More than one are slower than one: each waits for the interpreter's lock after every few microseconds of work.
+    """
+    if not hasattr(_OWN, "pool"):
+        _OWN.pool = ThreadPoolExecutor(1, thread_name_prefix="hub-unpack")
+    pool: ThreadPoolExecutor = _OWN.pool
+    return pool
 
 
 def _accepted(call: Call, bearer: Bearer, spool: IO[bytes], tell: Tell) -> bool:
@@ -287,7 +297,7 @@ def _read(hub: HubServer, name: str, file: CheckedFile, terms: tuple[Term, ...])
         for key, index, term in _placed(hub, terms)
         for first, end in _pieces(index, term)
     )
-    for chunks in ahead(_unpack_pool(), jobs, depth=_UNPACKED_AHEAD):
+    for chunks in ahead(_unpacking(), jobs, depth=_UNPACKED_AHEAD):
         for chunk in chunks:
             state.update(chunk)
     sha256 = state.hexdigest()
