@@ -206,6 +206,7 @@ def test_what_a_hub_refuses_is_an_error_with_a_hint(
         fetch("acme/osprey", hub.url, tmp_path / "cache", {})
     # `verify` and `run` have the one option, `check` and `show` both.
     assert code == "GatedRepo" or {"--hub", "--endpoint"} <= set(caught.value.hint.replace(",", "").split())
+    assert ("recalled" in caught.value.hint) is (code == "GatedRepo")
     assert caught.value.hint
 
 

@@ -265,6 +265,12 @@ def test_a_recall_is_signed_shown_on_the_card_and_hands_out_nothing_new(
     for verb in ("verify", "run"):
         code, _, err = run(verb, "acme/osprey", *trust)
         assert (code, "Use acme/osprey-half in its place" in err) == (1, True), err
+    use = world.root / "use.yaml"
+    use.write_text(USE)
+    for reference in ("acme/osprey", f"acme/osprey@{info.sha}"):
+        code, out, err = run("check", reference, "--use", use, *trust, "--json")
+        assert (code, "is recalled since" in json.loads(out)["message"]) == (1, True), err
+        assert "Use acme/osprey-half in its place" in json.loads(out)["hint"]
 
 
 @pytest.mark.parametrize(("stage", "private", "gated"), [("trusted", True, "manual"), ("gated", False, "auto")])

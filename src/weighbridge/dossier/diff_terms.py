@@ -5,7 +5,8 @@ from collections.abc import Iterator
 from weighbridge.dossier.difference import Change, differ, listed
 from weighbridge.dossier.recorded import recorded_openness, recorded_terms
 from weighbridge.dossier.release import ReleaseRecord
-from weighbridge.terms.fact import Activity
+from weighbridge.terms.compare import threshold_words
+from weighbridge.terms.fact import FIELDS, Activity
 from weighbridge.terms.terms import ORDER, Terms
 
 _MOF_CLASSES = ("", "III", "II", "I")
@@ -85,11 +86,12 @@ def _limits(before: Terms, after: Terms) -> Iterator[Change]:
 
 
 def _thresholds(terms: Terms) -> list[str]:
-    return [f"{i.fact.metric} above {i.fact.above:,} ({i.fact.effect}, {i.licence})" for i in terms.thresholds]
+    return [f"{threshold_words(item.fact)} ({item.licence})" for item in terms.thresholds]
 
 
 def _fields(terms: Terms) -> list[str]:
-    return [f"{item.fact.id} ({item.licence})" for item in terms.fields]
+    # By field and not by licence: what another licence forbids just as well did not become allowed.
+    return [FIELDS.get(item.fact.id, item.fact.id) for item in terms.fields]
 
 
 def _territories(terms: Terms) -> list[str]:

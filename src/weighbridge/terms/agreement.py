@@ -28,11 +28,18 @@ class Stated:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Disagreement:
-    """Two places that state different licences, in words."""
+    """Two places that state different licences, in words.
+
+    Attributes:
+        first, second: the places.
+        message: what they state.
+        sure: whether they are known to differ; a name that is not known here may be another one of the same licence.
+    """
 
     first: str
     second: str
     message: str
+    sure: bool = True
 
 
 def disagreements(statements: Sequence[Stated], *, known: Registry | None = None) -> tuple[Disagreement, ...]:
@@ -56,7 +63,8 @@ def disagreements(statements: Sequence[Stated], *, known: Registry | None = None
         theirs, also_readable = _meaning(item.license, index)
         if theirs != mine:
             unread = [x for x, ok in ((first, readable), (item, also_readable)) if not ok]
-            found.append(Disagreement(first=first.place, second=item.place, message=_message(first, item, unread)))
+            message = _message(first, item, unread)
+            found.append(Disagreement(first=first.place, second=item.place, message=message, sure=not unread))
     return tuple(found)
 
 

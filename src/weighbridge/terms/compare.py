@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
+from weighbridge.terms.conflict import METRICS
 from weighbridge.terms.decode import encode
 from weighbridge.terms.fact import Activity, Answer, DutyKind, Licence, Threshold
 
@@ -141,7 +142,9 @@ def _bearing(licence: Licence, activity: Activity) -> Iterable[Threshold]:
 def threshold_words(threshold: Threshold) -> str:
     """Return a threshold in words."""
     what = f"the duty {threshold.duty!r}" if threshold.duty else "a licence of its own"
-    return f"above {threshold.above:,} {str(threshold.metric).replace('_', ' ')} of the {threshold.actor}: {what}"
+    whose = threshold.actor.replace("-", " ")
+    amount = f"{threshold.above:,} {METRICS[threshold.metric]}"
+    return f"above {amount} of the {whose}: {what}; measured: {threshold.measured}"
 
 
 def _facts(licence: Licence) -> tuple[tuple[str, str], ...]:

@@ -88,7 +88,7 @@ def _dropped_limits(known: list[Licence], licence: Licence) -> Iterator[tuple[st
     kept_fields = {limit.id for mine in known for limit in mine.fields}
     for limit in licence.fields:
         if limit.id not in kept_fields:
-            yield f"its limit of use would be dropped: {limit.text}", limit.clause
+            yield f"its limit of use would be dropped: {limit.text.rstrip('.')}", limit.clause
     for threshold in licence.thresholds:
         if not any(_as_strict(mine, threshold) for other in known for mine in other.thresholds):
             amount = f"{threshold.above:,} {METRICS[threshold.metric]}"

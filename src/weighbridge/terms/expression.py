@@ -20,6 +20,9 @@ MAX_TOKENS = 100
 MAX_DEPTH = 32
 MAX_BRANCHES = 64
 
+NOT_STATED = "LicenseRef-not-stated"
+"""Stands in an expression for the licence of a work that states none."""
+
 _TOKEN = re.compile(r"\s*(?:([()])|([A-Za-z0-9][A-Za-z0-9.:+_-]*)|(\S))")
 _OPERATORS = ("and", "or", "with")
 _PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9.-]*\+?\Z")
@@ -89,7 +92,7 @@ def parse(text: str, registry: Registry, *, place: str = "") -> Expression:
 def unreadable(text: str) -> Expression:
     """Return the expression that stands for a licence that is not stated, or whose name follows no grammar."""
     slug = re.sub(r"[^A-Za-z0-9.]+", "-", text).strip("-.")[:80]
-    name = f"LicenseRef-{slug}" if slug else "LicenseRef-not-stated"
+    name = f"LicenseRef-{slug}" if slug else NOT_STATED
     return _of((Leaf(expression=name, licence=None, stated=text.strip()),))
 
 

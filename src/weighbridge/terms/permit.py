@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from weighbridge.terms.conflict import METRICS
+from weighbridge.terms.expression import NOT_STATED
 from weighbridge.terms.fact import FIELDS, Activity, Answer, Clause, DutyKind, Effect, Threshold
 from weighbridge.terms.terms import AppliedTerritory, AppliedThreshold, Ground, Obligation, Terms
 from weighbridge.terms.territory import country, within
@@ -157,6 +158,9 @@ def _granted(terms: Terms, use: Use, activity: Activity) -> Iterator[_Point]:
     verb = {FAIL: "forbids", UNKNOWN: "does not settle"}.get(outcome, "allows")
     for ground in granted.grounds:
         because = f": {ground.reason.rstrip('.')}" if ground.reason else ""
+        if ground.licence == NOT_STATED:
+            yield _Point(outcome=outcome, reason=f"No licence of {ground.work} settles {words}: none is stated.")
+            continue
         reason = f"{ground.licence} {verb} {words}{_section(ground.section)}{because}."
         yield _Point(outcome=outcome, reason=reason, ground=ground)
     if not granted.grounds:
@@ -285,15 +289,30 @@ def _distribution(item: AppliedTerritory, use: Use) -> _Point | None:
     fact = item.fact
     names = ", ".join(fact.regions)
     ground = _ground(item.licence, item.works, fact.clause, f"no rights in {names}")
-    if use.territories is None:
+    if not use.territories:
         reason = f"State the territories of your use: {item.licence} grants no rights in {names}."
         return _Point(outcome=UNKNOWN, reason=reason, ground=ground)
     outside = sorted({country(code) for code in use.territories if within(code, fact.regions)})
-    if not outside:
-        return None
     where = _section(fact.clause.section)
+    if not outside:
+        return _worked_on_there(item, use, ground)
     reason = f"{item.licence} grants no rights in {names}{where}, and you name {', '.join(outside)}."
     return _Point(outcome=FAIL, reason=reason, ground=ground)
+
+
+def _worked_on_there(item: AppliedTerritory, use: Use, ground: Ground) -> _Point | None:
+    """Territories where it goes do not say where whoever runs or changes it does so: at their seat, as a rule."""
+    where, names = _section(item.fact.clause.section), ", ".join(item.fact.regions)
+    if use.seat is None:
+        reason = f"State your seat: {item.licence} grants no rights in {names}{where}, nor to work on it there."
+        return _Point(outcome=UNKNOWN, reason=reason, ground=ground)
+    if region := within(use.seat, item.fact.regions):
+        reason = (
+            f"Your seat {country(use.seat)} lies in {region}, where {item.licence} grants no rights{where}: "
+            "whether you keep it out of there altogether is for you to find out."
+        )
+        return _Point(outcome=UNKNOWN, reason=reason, ground=ground)
+    return None
 
 
 def _fields(terms: Terms, use: Use) -> Iterator[_Point]:

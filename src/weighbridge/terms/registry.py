@@ -65,9 +65,11 @@ class Registry:
         """Return the licence whose id, expression, alias or name on cards is `name`; None if there is none.
 
         Case does not count. `other` names no licence. Where a card's name stands for several (`gpl-3.0`), it is the
-        one that lists it as an alias, which is the narrower.
+        one that lists it as an alias, which is the narrower. Letters that only look like those of a name make another:
+        a sign for kelvin is a `k` in lower case.
         """
-        identity = self._ids.get(name.strip().lower())
+        plain = name.strip()
+        identity = self._ids.get(plain.lower()) if plain.isascii() else None
         return None if identity is None else self._load(identity)
 
     def text(self, licence: Licence) -> str | None:

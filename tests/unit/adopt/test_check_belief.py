@@ -23,6 +23,7 @@ from check_worlds import (
 from weighbridge.adopt.check.answer import Outcome
 from weighbridge.adopt.check.questions_terms import notices
 from weighbridge.adopt.check.subject import SampleFacts, Subject
+from weighbridge.dossier.disclosure import DataSet, Disclosure
 from weighbridge.evidence.record import Measurement
 from weighbridge.shell.check.lineage import modalities
 from weighbridge.terms.chain import Chain, Edge, Relation, Work
@@ -81,6 +82,40 @@ def test_a_file_called_like_a_licence_is_looked_at_and_named(tmp_path: Path, nam
     subject = subject_of(write_plain(tmp_path / "m", files=files))
     assert answers(subject, *BY_TERMS) == {"unknown"}
     assert name in reasons(report_of(subject), 5)
+
+
+@pytest.mark.parametrize("name", ["weights/LICENSE", "LICENSES/CC-BY-NC-4.0.txt", "THIRD_PARTY/data.txt"])
+def test_a_known_licence_that_nothing_states_is_not_passed_over(tmp_path: Path, name: str) -> None:
+    files = {"LICENSE": APACHE, name: licence_text("CC-BY-NC-4.0")}
+    subject = subject_of(write_plain(tmp_path / "m", files=files))
+    assert answers(subject, *BY_TERMS) == {"unknown"}
+    assert f"{name} is the text of CC-BY-NC-4.0, and nothing says what" in reasons(report_of(subject), 7)
+    same = {"LICENSE": APACHE, name: APACHE}
+    assert answers(subject_of(write_plain(tmp_path / "same", files=same)), *BY_TERMS) == {"pass"}
+
+
+def test_a_licence_beside_the_weights_that_the_record_states_is_no_question(tmp_path: Path) -> None:
+    data = Disclosure(
+        statements=STATEMENTS, data=(DataSet(name="questions", roles=("evaluation",), license="CC0-1.0"),)
+    )
+    files: dict[str, bytes | str] = {"THIRD_PARTY/CC0-1.0.txt": licence_text("CC0-1.0")}
+    for stated, expected in ((data, "pass"), (Disclosure(statements=STATEMENTS), "unknown")):
+        world = World(tmp_path / expected, files=files, changes={"disclosure": stated})
+        world.write()
+        world.sign()
+        assert answers(trusted(world), 7) == {expected}
+
+
+def test_a_licence_that_is_called_a_notice_is_a_licence(tmp_path: Path) -> None:
+    folder = write_plain(tmp_path / "m", files={"LICENSE": APACHE, "NOTICE": licence_text("CC-BY-NC-4.0")})
+    assert answers(subject_of(folder), 5) == {"fail"}
+
+
+def test_a_name_that_nobody_knows_may_be_another_one_of_the_text(tmp_path: Path) -> None:
+    card = "license: other\nlicense_name: modified-mit\nlicense_link: LICENSE"
+    folder = write_plain(tmp_path / "m", card, {"LICENSE": licence_text("kimi-k2")})
+    assert answers(subject_of(folder), 5, 7) == {"unknown"}
+    assert "whether they are the same cannot be read" in reasons(report_of(subject_of(folder)), 5)
 
 
 def test_a_licence_too_large_to_be_read_is_unknown_and_named(tmp_path: Path) -> None:
@@ -195,7 +230,7 @@ def test_what_an_unsigned_record_states_answers_nothing(tmp_path: Path, how: str
     away = USE.replace("seat: IE", "seat: US").replace("[IE]", "[US]")
     assert answers(subject, 6, 13, 16) == answers(subject, 14, use=away) == {"unknown"}
     report = report_of(subject)
-    assert all("obody that you trust vouches" in reasons(report, number) for number in (6, 13, 16))
+    assert all("obody that you trust vouches" in reasons(report, number) for number in (6, 7, 8, 9, 13, 16))
     assert report.outcome is not Outcome.PASS
 
 
@@ -265,8 +300,40 @@ def test_a_limit_for_models_that_see_is_open_where_nothing_shows_what_it_takes(
     (folder / "config.json").unlink()
     if config is not None:
         (folder / "config.json").write_text(json.dumps(config))
-    assert answers(subject_of(folder), 7, 8) == {"unknown"}
+    use = USE.replace("name_as: desk", "name_as: Llama-desk")
+    assert answers(subject_of(folder), 7, 8, use=use) == {"unknown"}
 
 
 def test_a_model_of_text_alone_is_not_held_back_by_a_limit_for_models_that_see(tmp_path: Path) -> None:
     assert answers(subject_of(write_plain(tmp_path / "Llama-ours", "license: llama3.2")), 7) == {"pass"}
+
+
+def seeing(root: Path, *, stated: bool = True) -> World:
+    """Return a release of text alone that was made from a model that sees."""
+    own = Work(ref="acme/osprey", license="llama3.2")
+    parent = Work(ref="meta/vision", license="llama3.2", digest="cd" * 32, modalities=("text", "image"))
+    edge = Edge(child=own.ref, parent=parent.ref, relation=Relation.FINETUNE)
+    chain = Chain(root=own.ref, works=(own, parent), edges=(edge,))
+    terms = resolve(chain, declared="llama3.2", registry=registry(), model_name="Llama-osprey")
+    listed = {"ref": parent.ref, "relation": "finetune", "license": "llama3.2", "digest": parent.digest}
+    changes = {"license": "llama3.2", "terms": terms.to_json() if stated else None}
+    world = World(root, licence="llama3.2", parents=(listed,), changes=changes)
+    world.write()
+    world.sign()
+    return world
+
+
+def test_text_alone_that_was_made_from_a_model_that_sees_stays_under_its_limit(tmp_path: Path) -> None:
+    report = report_of(trusted(seeing(tmp_path)))
+    assert "Your seat IE lies in EU" in reasons(report, 7)
+    assert outcome(report, 7) == "fail"
+    assert answers(trusted(seeing(tmp_path / "b", stated=False)), 7) == {"unknown"}
+
+
+def test_a_base_that_only_the_card_of_a_release_names_is_not_left_out(tmp_path: Path) -> None:
+    world = World(tmp_path, files={"README.md": "---\nlicense: apache-2.0\nbase_model: base/falcon\n---\n"})
+    world.write()
+    world.sign()
+    report = report_of(trusted(world))
+    assert outcome(report, 7) == "unknown"
+    assert "No licence is stated for base/falcon" in reasons(report, 7)

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from weighbridge.adopt.check.answer import Outcome
 from weighbridge.errors import InputError, WeighbridgeError
+from weighbridge.terms.licence import licence_text
 
 
 def test_a_bom_of_100_mb_is_not_read_into_memory(tmp_path: Path) -> None:
@@ -59,6 +60,25 @@ def test_a_card_whose_metadata_contradicts_itself_never_passes(tmp_path: Path) -
     card = "license: [mit, cc-by-nc-4.0]\nbase_model: [a/b, a/b]\nbase_model_relation: [x]\ndatasets: {a: 1}"
     report = report_of(subject_of(write_plain(tmp_path / "m", card)))
     assert outcome(report, 7) == "fail", "both of them hold, and one forbids commercial use"
+
+
+@pytest.mark.parametrize("base", ["{name: meta-llama/Llama-3.1-8B}", "7", "[[a/b]]", "[a/b, {c: d}]"])
+def test_a_base_that_is_no_text_is_not_taken_for_none(tmp_path: Path, base: str) -> None:
+    report = report_of(subject_of(write_plain(tmp_path / "m", f"license: mit\nbase_model: {base}")))
+    assert outcome(report, 6) == outcome(report, 7) == outcome(report, 8) == "unknown"
+    assert "the card's `base_model` names, no text" in reasons(report, 7)
+
+
+@pytest.mark.parametrize("name", ["LICENSE", "LICENSES", "LICENSE.md"])
+def test_a_licence_that_is_a_link_out_of_the_folder_settles_nothing(tmp_path: Path, name: str) -> None:
+    folder = write_plain(tmp_path / "m", "license: mit")
+    (tmp_path / "elsewhere").write_text(licence_text("MIT", copyright_line="2019 Somebody"))
+    (folder / name).symlink_to(tmp_path / "elsewhere")
+    report = report_of(subject_of(folder))
+    assert outcome(report, 1) == "fail"
+    assert {outcome(report, number) for number in (5, 7, 8, 9)} == {"unknown"}
+    assert f"{name} was not read: a symbolic link leads out of the folder." in reasons(report, 5)
+    assert "The licence is not there." in reasons(report, 4), "nothing signed stands behind a link"
 
 
 @pytest.mark.parametrize(

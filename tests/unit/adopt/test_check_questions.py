@@ -66,7 +66,8 @@ def test_a_plain_folder_is_unknown_where_nobody_says_anything_and_says_so(tmp_pa
     report = report_of(subject)
     assert report.outcome is Outcome.UNKNOWN
     unknown = [item.question.number for item in report.answers if item.outcome is Outcome.UNKNOWN]
-    assert unknown == [1, 2, 3, 4, 6, 13, 15, 16, 17]
+    assert unknown == [1, 2, 3, 4, 6, 9, 13, 15, 16, 17]
+    assert "No licence text came along" in reasons(report, 9)
     assert outcome(report, 7) == outcome(report, 8) == outcome(report, 12) == "pass"
     assert "names no base model" in reasons(report, 6)
 
@@ -153,6 +154,16 @@ def test_a_recalled_version_fails_and_names_what_to_use(tmp_path: Path) -> None:
     assert "Use acme/osprey-2 in its place." in report.answers[2].remedies
 
 
+def test_a_deprecated_version_is_not_recalled_and_says_what_to_use(tmp_path: Path) -> None:
+    world, _ = signed(tmp_path)
+    said = standing(State.DEPRECATED, successor="acme/osprey-2")
+    report = report_of(subject_of(world.folder, *trusting(world.key), standing=said))
+    assert outcome(report, 3) == "pass"
+    assert "deprecated since" in reasons(report, 3)
+    assert "Use acme/osprey-2 in its place" in reasons(report, 3)
+    assert all(item.reasons for item in report.answers if item.outcome is not Outcome.NOT_ASKED)
+
+
 def test_a_recalled_ancestor_fails_and_a_silent_one_is_unknown(tmp_path: Path) -> None:
     world, subject = signed(tmp_path, licence="Apache-2.0", parents=({**LLAMA, "license": "Apache-2.0"},))
     assert outcome(report_of(subject), 3) == "unknown"
@@ -203,6 +214,13 @@ def test_a_card_and_a_header_that_disagree_fail(tmp_path: Path) -> None:
     report = report_of(subject_of(folder))
     assert outcome(report, 5) == "fail"
     assert "README.md states 'llama3.1', and model.safetensors: license states 'cc-by-nc-4.0'" in reasons(report, 5)
+
+
+def test_a_header_that_gives_the_name_of_another_licence_is_heard(tmp_path: Path) -> None:
+    named = {"general.license": "other", "general.license.name": "cc-by-nc-4.0"}
+    report = report_of(subject_of(write_plain(tmp_path / "m", metadata=named)))
+    assert outcome(report, 5) == "fail"
+    assert "model.safetensors: general.license.name states 'cc-by-nc-4.0'" in reasons(report, 5)
 
 
 def test_a_licence_file_with_one_changed_word_is_unknown(tmp_path: Path) -> None:
@@ -297,6 +315,21 @@ def test_a_derivative_has_to_bear_the_prefix(tmp_path: Path) -> None:
     assert outcome(report_of(subject_of(folder), unnamed), 8) == "unknown"
 
 
+def test_a_service_makes_a_derivative_available_and_needs_the_name(tmp_path: Path) -> None:
+    subject = subject_of(write_plain(tmp_path / "Llama-m", "license: llama3.1", {"LICENSE": licence_text("llama3.1")}))
+    served = report_of(subject, our_use(USE))
+    assert outcome(served, 8) == "fail"
+    assert "desk does not begin with 'Llama'" in reasons(served, 8)
+    assert outcome(report_of(subject, our_use(USE.replace("host: true", "host: false"))), 8) == "pass"
+
+
+def test_a_name_may_have_hyphens_where_the_licence_has_spaces(tmp_path: Path) -> None:
+    subject = subject_of(write_plain(tmp_path / "m", "license: llama3", {"LICENSE": licence_text("llama3")}))
+    for name, expected in (("Llama-3-desk", "pass"), ("Llama-desk", "fail")):
+        found = report_of(subject, our_use(USE.replace("name_as: desk", f"name_as: {name}")))
+        assert outcome(found, 8) == expected, name
+
+
 def test_vision_from_llama_3_2_fails_a_seat_in_the_union(tmp_path: Path) -> None:
     folder = write_plain(
         tmp_path / "Llama-ours",
@@ -344,6 +377,31 @@ def test_an_adapter_needs_the_base_that_it_was_made_for(tmp_path: Path) -> None:
     assert outcome(report_of(subject_of(world.folder, *trusting(world.key), base_folder=base)), 10) == "fail"
     gone = subject_of(world.folder, *trusting(world.key), base_folder=tmp_path / "gone")
     assert outcome(report_of(gone), 10) == "unknown"
+
+
+@pytest.mark.parametrize(
+    ("config", "words"),
+    [
+        ({"base_model_name_or_path": "google/gemma-2-2b"}, "No licence is stated for google/gemma-2-2b"),
+        ({}, "the base of its adapter, which nothing names"),
+    ],
+)
+def test_an_adapter_is_not_allowed_by_its_own_licence_alone(tmp_path: Path, config: object, words: str) -> None:
+    folder = write_plain(tmp_path / "m", "license: mit", {"adapter_config.json": json.dumps(config)})
+    report = report_of(subject_of(folder))
+    assert outcome(report, 6) == outcome(report, 7) == outcome(report, 8) == outcome(report, 9) == "unknown"
+    assert words in reasons(report, 7)
+    assert "LicenseRef-not-stated does not" not in reasons(report, 7), (
+        "a placeholder settles nothing, and is no licence"
+    )
+
+
+def test_a_base_is_counted_once_however_it_is_spelt(tmp_path: Path) -> None:
+    card = "license: mit\nbase_model: google/Gemma-2-2B\nbase_model_relation: adapter"
+    config = json.dumps({"base_model_name_or_path": "/models/gemma-2-2b/"})
+    chain = subject_of(write_plain(tmp_path / "m", card, {"adapter_config.json": config})).chain
+    assert chain is not None
+    assert [(edge.parent, str(edge.relation)) for edge in chain.edges] == [("google/Gemma-2-2B", "adapter")]
 
 
 def test_an_adapter_by_its_configuration_is_not_pinned(tmp_path: Path) -> None:

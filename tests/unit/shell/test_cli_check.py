@@ -177,6 +177,11 @@ def test_the_notices_are_written_and_never_over_other_files(world: World, run: C
         run(*in_hub(world), "--notices", folder)
 
 
+def test_what_was_written_is_named_as_paths(world: World, run: Check, tmp_path: Path) -> None:
+    _, out = run(*in_hub(world), "--notices", tmp_path / "n")
+    assert f"notices: {tmp_path}/n/LICENSE, {tmp_path}/n/NOTICE\n" in out
+
+
 def test_the_page_is_written(world: World, run: Check, tmp_path: Path) -> None:
     assert run(*in_hub(world), "--html", tmp_path / "report.html")[0] == 0
     html = (tmp_path / "report.html").read_text()

@@ -12,7 +12,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "dossier"))
 
 from builders import a_record, four_records
 
-from weighbridge.dossier.disclosure import Disclosure
+from weighbridge.dossier.disclosure import DataSet, Disclosure
 from weighbridge.errors import InputError
 from weighbridge.shell.cli import dossier
 
@@ -99,6 +99,19 @@ def test_differences_are_told_by_area_with_figures(tmp_path: Path, capsys: pytes
     assert call("diff", *map(str, paths), "--json") == 0
     document = json.loads(capsys.readouterr().out)
     assert {"area", "text", "before", "after", "worse"} == set(document["changes"][0])
+
+
+def test_of_a_long_sentence_what_it_says_is_kept(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    long = " ".join(["word"] * 80)
+    texts = (f"{long} (tokenizer_config.json)", f"{long} (model.gguf)")
+    each = [Disclosure(data=(DataSet(name=text, roles=("fine-tuning",)),)) for text in texts]
+    call("diff", *(version(tmp_path, name, disclosure=item) for name, item in zip("ab", each, strict=True)))
+    lines = [line for line in capsys.readouterr().out.splitlines() if "The data set" in line]
+    assert [line.partition(" … ")[2].rpartition(" word ")[2] for line in lines] == [
+        "(tokenizer_config.json)' is gone. (--json shows all)",
+        "(model.gguf)' is new. (--json shows all)",
+    ]
+    assert max(map(len, lines)) < 200
 
 
 def test_equal_releases_have_no_difference(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -54,3 +54,9 @@ def test_two_known_licences_are_said_to_be_different() -> None:
     (item,) = disagreements([Stated(place="a", license="mit"), Stated(place="b", license="cc-by-nc-4.0")])
 
     assert item.message.endswith("they are different licences")
+
+
+def test_whether_they_differ_is_sure_only_if_every_name_is_known() -> None:
+    (known,) = disagreements([Stated(place="a", license="mit"), Stated(place="b", license="cc-by-nc-4.0")])
+    (unread,) = disagreements([Stated(place="a", license="modified-mit"), Stated(place="b", license="kimi-k2")])
+    assert (known.sure, unread.sure) == (True, False)

@@ -189,13 +189,24 @@ def test_end_users_may_be_exempt_from_a_limit_to_the_seat() -> None:
 
 @pytest.mark.parametrize(
     ("territories", "outcome"),
-    [(("US", "KR"), "fail"), (("UK",), "fail"), (("US",), "pass"), ((), "pass"), (None, "unknown")],
+    [(("US", "KR"), "fail"), (("UK",), "fail"), (("US",), "pass"), ((), "unknown"), (None, "unknown")],
 )
-def test_a_limit_of_distribution_looks_at_the_territories_only(territories: Any, outcome: str) -> None:
+def test_a_limit_of_distribution_looks_at_the_territories(territories: Any, outcome: str) -> None:
     limit = TerritoryLimit(applies_to="distribution", regions=("EU", "GB", "KR"))
     terms = some_terms(territories=(applied(AppliedTerritory, limit),))
 
-    assert ruling(terms, seat="DE", territories=territories).outcome == outcome
+    assert ruling(terms, seat="US", territories=territories).outcome == outcome
+
+
+@pytest.mark.parametrize(("seat", "words"), [("DE", "Your seat DE lies in EU"), (None, "State your seat")])
+def test_who_sits_where_no_rights_are_granted_may_work_on_it_there(seat: str | None, words: str) -> None:
+    limit = TerritoryLimit(applies_to="distribution", regions=("EU", "GB", "KR"))
+    found = ruling(some_terms(territories=(applied(AppliedTerritory, limit),)), seat=seat, territories=("US",))
+
+    assert found.outcome == "unknown"
+    assert words in found.reasons[0]
+    outside = ruling(some_terms(territories=(applied(AppliedTerritory, limit),)), seat="DE", territories=("FR",))
+    assert outside.outcome == "fail"
 
 
 def test_a_limit_that_may_not_be_meant_is_unknown() -> None:

@@ -129,3 +129,12 @@ def test_two_hundred_parents_with_texts_of_their_own_take_little_time() -> None:
 
     assert len(remarks(terms(*works))) == 100
     assert time.perf_counter() - began < 1
+
+
+def test_a_conflict_reads_as_one_sentence() -> None:
+    works = (Work(ref="a/m", license="Apache-2.0"), Work(ref="g/base", license="gemma"))
+    edge = Edge(child="a/m", parent="g/base", relation=Relation.FINETUNE)
+    chain = Chain(root="a/m", works=works, edges=(edge,))
+    (conflict,) = resolve(chain, declared="Apache-2.0", registry=registry(), model_name="m").conflicts
+    assert "its limit of use would be dropped" in conflict.message
+    assert ". (" not in conflict.message

@@ -71,3 +71,11 @@ def test_facts_that_differ_are_told_in_words_and_as_json() -> None:
     assert [difference.fact for difference in comparison.differences] == ["termination"]
     assert "copyright" in comparison.differences[0].second
     assert json.loads(json.dumps(comparison.to_json()))["first"] == "OpenMDW-1.0"
+
+
+def test_a_threshold_is_told_with_its_measuring_date() -> None:
+    found = {item.fact: item for item in compare(known("llama3.1"), known("llama3.2")).differences}["thresholds"]
+
+    assert "700,000,000 monthly users of the licensee and affiliates" in found.first
+    assert "23 July 2024" in found.first
+    assert "25 September 2024" in found.second

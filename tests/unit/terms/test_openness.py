@@ -390,3 +390,8 @@ def test_a_statement_with_a_value_of_another_type_is_refused(name: str, key: str
 
 def test_a_class_follows_from_states_alone() -> None:
     assert mof_class({item.component: item for item in opened(*CLASS_II).components}) == "II"
+
+
+def test_a_name_of_letters_that_only_look_alike_is_not_open() -> None:
+    assert standing("BlueOak-1.0.0", registry()).open
+    assert not standing("BlueOa\u212a-1.0.0", registry()).known

@@ -102,6 +102,13 @@ def test_a_licence_is_found_by_all_of_its_names_in_any_case(licence: Licence) ->
         assert registry().get(f" {name.upper()} ") is licence
 
 
+@pytest.mark.parametrize(
+    "name", ["\u212aimi-K2", "\u0410pache-2.0", "\u041cIT", "M\u0406T", "MIT\u200b", "\uff2d\uff29\uff34"]
+)
+def test_a_name_of_letters_that_only_look_alike_is_another(name: str) -> None:
+    assert registry().get(name) is None
+
+
 def test_other_is_no_licence() -> None:
     assert registry().get("other") is None
     assert registry().get("") is None

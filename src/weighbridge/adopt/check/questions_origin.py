@@ -133,7 +133,7 @@ def _state(status: Status, who: str, asked: str) -> Point:
         advice = advice or "Stop using it; its publisher names no successor."
         return failed(f"{who} is {since}: {status.reason}", exhibit, remedy=advice)
     if status.state is State.DEPRECATED:
-        return note(f"{who} is {since}: {status.reason} {advice}".strip(), exhibit)
+        return passed(f"{who} is {since}, and not recalled: {status.reason} {advice}".strip(), exhibit)
     return passed(f"{who} is {since}, says its publisher.", exhibit)
 
 
@@ -153,7 +153,7 @@ def covered(subject: Subject, use: OurUse, now: datetime) -> Iterator[Point]:
 
 def _documents(subject: Subject) -> Iterator[tuple[str, tuple[str, ...]]]:
     yield "the card", tuple(path for path in subject.paths if path == CARD_NAME)
-    yield "the licence", tuple(item.path for item in subject.licence_files if not item.notice)
+    yield "the licence", tuple(item.path for item in licence_texts(subject) if item.path in subject.paths)
     templates = tuple(path for path in subject.paths if _holds_template(path))
     if templates:
         yield "what steers prompts (tokenizer, chat template)", templates

@@ -5,13 +5,15 @@ from datetime import datetime
 
 from weighbridge.adopt.check.answer import Exhibit, Outcome, Point, failed, not_asked, note, passed, unknown
 from weighbridge.adopt.check.licence_index import is_index
-from weighbridge.adopt.check.questions_origin import licence_texts
+from weighbridge.adopt.check.questions_origin import licence_texts, vouched
 from weighbridge.adopt.check.subject import LicenceFile, Subject
 from weighbridge.adopt.check.use import OurUse
 from weighbridge.dossier.recorded import recorded_terms
 from weighbridge.dossier.release import RELEASE_NAME
 from weighbridge.errors import InputError
 from weighbridge.terms.agreement import Stated, disagreements
+from weighbridge.terms.conflict import begins_with
+from weighbridge.terms.expression import parse
 from weighbridge.terms.fact import DutyKind
 from weighbridge.terms.papers import papers
 from weighbridge.terms.permit import Ruling, badges_for, duties_for, permit
@@ -40,7 +42,8 @@ def licences_agree(subject: Subject, use: OurUse, now: datetime) -> Iterator[Poi
     found = disagreements(_compared(subject), known=subject.registry)
     for clash in found[:_SHOWN]:
         places = (Exhibit(place=clash.first), Exhibit(place=clash.second))
-        yield failed(f"{clash.message}.", *places, remedy="Ask the publisher which of them holds, in writing.")
+        point = failed if clash.sure else unknown
+        yield point(f"{clash.message}.", *places, remedy="Ask the publisher which of them holds, in writing.")
     if not subject.statements:
         yield unknown("Nothing states a licence.", remedy="Without a licence nothing is allowed. Ask the publisher.")
     elif not found:
@@ -82,6 +85,33 @@ def _unread(subject: Subject) -> Iterator[Point]:
     for item in _not_recognised(subject):
         reason = f"{item.path} was not read: {item.problem}." if item.problem else f"{item.path} is {_NOT_KNOWN}."
         yield unknown(reason, _file(subject, item), remedy=_read_it(item))
+    yield from _of_other_licences(subject)
+
+
+def _of_other_licences(subject: Subject) -> Iterator[Point]:
+    """Yield the texts in folders that are of a licence which nothing states: what is under it is not known."""
+    accounted = _accounted(subject)
+    for item in licence_texts(subject):
+        ids = {item.recognition.licence_id, *item.recognition.candidates} - {None}
+        if "/" in item.path and ids and ids.isdisjoint(accounted):
+            name = item.recognition.licence_id
+            reason = f"{item.path} is the text of {name}, and nothing says what of the model is under it."
+            yield unknown(reason, _file(subject, item), remedy=f"Ask the publisher what of it is under {name}.")
+
+
+def _accounted(subject: Subject) -> set[str]:
+    """Return the licences in force, and those that the record states of code and data beside the weights."""
+    found = set(subject.terms.licences) if subject.terms else set()
+    stated = [item.expression for item in subject.terms.separate] if subject.terms else []
+    if subject.record is not None:
+        stated += [item.license for item in subject.record.disclosure.data]
+        stated += [item.license for item in subject.record.disclosure.components]
+    for text in stated:
+        try:
+            found |= {leaf.id for leaf in parse(text, subject.registry).leaves}
+        except InputError:
+            continue  # What cannot be read accounts for nothing.
+    return found
 
 
 def _not_recognised(subject: Subject) -> tuple[LicenceFile, ...]:
@@ -91,11 +121,19 @@ def _not_recognised(subject: Subject) -> tuple[LicenceFile, ...]:
 
 
 def _not_settled(subject: Subject) -> Iterator[Point]:
-    """Yield what keeps an answer by the terms from being yes: texts beside them that may say something else."""
+    """Yield what keeps an answer by the terms from being yes: texts beside them that may say something else.
+
+    So does a record that nobody vouches for: without it, nothing would be known of what the ancestors allow.
+    """
+    inherited = subject.chain is not None and len(subject.chain.works) > 1
+    if subject.record is not None and inherited and not subject.signed:
+        reason = f"Which licences its ancestors are under is what its {RELEASE_NAME} states."
+        yield vouched(subject, reason, Exhibit(place=RELEASE_NAME))
     for item in _not_recognised(subject):
         why = f"it was not read, {item.problem}" if item.problem else f"it is {_NOT_KNOWN}"
         reason = f"What {item.path} says of it is not known: {why}."
         yield unknown(reason, _file(subject, item), remedy=_read_it(item))
+    yield from _of_other_licences(subject)
 
 
 def _file(subject: Subject, item: LicenceFile) -> Exhibit:
@@ -113,7 +151,9 @@ def may_we_use(subject: Subject, use: OurUse, now: datetime) -> Iterator[Point]:
     if subject.terms is None:
         yield _no_terms(subject)
         return
-    yield note(f"The terms are recomputed from every ancestor: {subject.terms.expression or 'no licence'}.")
+    ancestors = len(subject.chain.works) - 1 if subject.chain else 0
+    count = f"{ancestors} stated ancestor{'s' * (ancestors != 1)}" if ancestors else "no stated ancestor"
+    yield note(f"The terms are recomputed, with {count}: {subject.terms.expression or 'no licence'}.")
     for ruling in permit(subject.terms, use.use):
         if ruling.question in _ABOUT_US:
             yield from _ruling(ruling, use)
@@ -186,13 +226,14 @@ def _name(subject: Subject, use: OurUse) -> Iterator[Point]:
     assert subject.terms is not None
     prefix = subject.terms.name_prefix
     derives = use.use.fine_tunes is not False or use.use.distils is not False
-    if not prefix or not derives or use.use.redistributes is False:
+    # Licences that ask for a name ask for it where the model is distributed or made available, as by a service.
+    if not prefix or not derives or (use.use.redistributes is False and use.use.hosts is False):
         return
     if not use.name_as:
         remedy = f"State the name as `name_as` in {use.place}."
         yield unknown(f"The name of a derivative has to begin with {prefix!r}, and yours is not stated.", remedy=remedy)
-    elif not use.name_as.rpartition("/")[2].startswith(prefix):
-        remedy = f"Call it for example {prefix}-{use.name_as.rpartition('/')[2]}."
+    elif not begins_with(use.name_as.rpartition("/")[2], prefix):
+        remedy = f"Call it for example {prefix.replace(' ', '-')}-{use.name_as.rpartition('/')[2]}."
         yield failed(f"{use.name_as} does not begin with {prefix!r}, which the licence asks for.", remedy=remedy)
     else:
         yield passed(f"{use.name_as} begins with {prefix!r}, as the licence asks.")
@@ -211,6 +252,9 @@ def what_must_ship(subject: Subject, use: OurUse, now: datetime) -> Iterator[Poi
         reason = f"What {open_.work} asks to ship is not known: {open_.message}."
         yield unknown(reason, Exhibit(place=open_.work), remedy=f"Find out the licence of {open_.work}.")
     yield from _not_settled(subject)
+    if not licence_texts(subject):
+        reason = "No licence text came along: whose copyright and which notices have to be kept is not known."
+        yield unknown(reason, remedy="Ask the publisher for the LICENSE and NOTICE of the model.")
     try:
         files = notices(subject, use)
     except InputError as error:

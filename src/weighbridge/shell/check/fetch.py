@@ -97,7 +97,10 @@ def _download(name: str, revision: str | None, endpoint: str, cache: Path, token
             except failures as error:
                 raise HubError(f"it cannot be fetched: {_first_line(error)}", place=place, hint=_HINT) from error
     except GatedRepoError as error:
-        hint = "Agree to its conditions on the hub, and give your token in HF_TOKEN (with HF_ENDPOINT)."
+        hint = (
+            "Agree to its conditions on the hub, and give your token in HF_TOKEN (with HF_ENDPOINT). "
+            "What was recalled is closed, too: name the publisher's hub with --hub to be told."
+        )
         raise HubError("the hub does not give it to you: it is gated", place=place, hint=hint) from error
     except RevisionNotFoundError as error:
         raise HubError(f"the hub has no revision {revision!r} of it", place=place, hint=_HINT) from error

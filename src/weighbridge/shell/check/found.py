@@ -124,21 +124,36 @@ def read_card(capture: Capture, files: Sequence[str]) -> tuple[Mapping[str, Any]
         return None, str(error).rstrip(".")
 
 
-def read_licences(capture: Capture) -> tuple[LicenceFile, ...]:
-    """Return every licence and notice file: those in the root first, of them those that were recognised."""
+def read_licences(capture: Capture, unsafe: Mapping[str, str]) -> tuple[LicenceFile, ...]:
+    """Return every licence and notice file: those in the root first, of them those that were recognised.
+
+    Args:
+        capture: what was kept of the files.
+        unsafe: what is no regular file inside the folder, by its path, and why: its text is not known either.
+    """
     found = [_licence(capture, path) for path in capture.files if names_licence(path)]
+    found += [
+        LicenceFile(path=path, text="", recognition=recognise(b""), notice=_is_notice(path), problem=message)
+        for path, message in unsafe.items()
+        if names_licence(path) and path not in capture.files
+    ]
     return tuple(sorted(found, key=lambda x: ("/" in x.path, x.recognition.licence_id is None, x.path)))
 
 
 def _licence(capture: Capture, path: str) -> LicenceFile:
-    # What is called NOTICE-LICENSE is no notice: a notice states no terms, and is not held against any.
-    notice = path.rpartition("/")[2].upper().partition(".")[0] in ("NOTICE", "NOTICES")
     data = capture.text(path)
     problem = ""
     if data is None:
         problem = "it is larger than a licence is" if path in capture.too_large else "it is no plain text"
-    text = (data or b"").decode("utf-8", "replace")
-    return LicenceFile(path=path, text=text, recognition=recognise(data or b""), notice=notice, problem=problem)
+    text, found = (data or b"").decode("utf-8", "replace"), recognise(data or b"")
+    # Whatever it is called: what is a licence word for word is no notice.
+    notice = _is_notice(path) and found.licence_id is None
+    return LicenceFile(path=path, text=text, recognition=found, notice=notice, problem=problem)
+
+
+def _is_notice(path: str) -> bool:
+    """Say whether a file is a notice, which states no terms and is held against none; NOTICE-LICENSE is not."""
+    return path.rpartition("/")[2].upper().partition(".")[0] in ("NOTICE", "NOTICES")
 
 
 def read_boms(capture: Capture, files: Sequence[str]) -> tuple[BomFile, ...]:
@@ -191,8 +206,11 @@ def _statements(
         yield Stated(place=CARD_NAME, license=stated)
     for file, values in sorted(metadata.items()):
         for key in _LICENCE_KEYS:
-            if isinstance(value := values.get(key), str):
+            value, name = values.get(key), values.get(f"{key}.name")
+            if isinstance(value, str) and not says_nothing(value):
                 yield Stated(place=f"{file}: {key}", license=value.strip())
+            elif isinstance(name, str):
+                yield Stated(place=f"{file}: {key}.name", license=name.strip())
     for item in licences:
         if "/" not in item.path and not item.notice and item.recognition.licence_id:
             yield Stated(place=item.path, license=item.recognition.licence_id)

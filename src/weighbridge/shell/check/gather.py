@@ -86,13 +86,14 @@ def gather(
     weights = read_weights(place.folder, files)
     record, record_problem = read_record(once.capture, files)
     card, card_problem = read_card(once.capture, files)
-    licences, boms = read_licences(once.capture), read_boms(once.capture, files)
+    licences = read_licences(once.capture, {problem.path: problem.message for problem in once.unsafe})
+    boms = read_boms(once.capture, files)
     stated = tuple(statements(record, card, weights.metadata, licences, boms))
     declared = _declared(stated)
     name = place.name or (record.reference if record else folder_name(place.folder))
     headers = tuple(weights.metadata.values())
     kinds = modalities(weights.config, card or {}, headers)
-    lineage = chain_of(name, declared, record, card or {}, headers, licences, kinds, registry())
+    lineage = chain_of(name, declared, record, card or {}, headers, licences, kinds, registry(), adapted=_adapted(once))
     names = tuple(dict.fromkeys((place.name or name, *((record.reference,) if record else ()))))
     return _subject(
         once,
@@ -164,6 +165,14 @@ def _adapter(once: Pass, weights: Weights, record: ReleaseRecord | None, chain: 
     if chain and any(e.child == chain.root and e.relation == "adapter" for e in edges):
         return AdapterFacts(evidence=RELEASE_NAME if record else CARD_NAME, base_ref=ref, base_digest=digest)
     return None
+
+
+def _adapted(once: Pass) -> str | None:
+    """Return the base that the adapter in the root names, empty if it names none; None if there is no adapter."""
+    if (path := _adapter_file(once.manifest)) is None or "/" in path:
+        return None
+    named = (read_json(once.capture, ADAPTER_CONFIG) or {}).get("base_model_name_or_path")
+    return named.strip()[:200] if isinstance(named, str) else ""
 
 
 def _adapter_file(manifest: Manifest) -> str | None:

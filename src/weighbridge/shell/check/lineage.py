@@ -6,10 +6,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from weighbridge.adopt.check.subject import LicenceFile
+from weighbridge.dossier.recorded import recorded_terms
 from weighbridge.dossier.release import RELEASE_NAME, ReleaseRecord
 from weighbridge.errors import InputError
 from weighbridge.terms.chain import UNKNOWN_MODALITY, WEIGHT_RELATIONS, Chain, Edge, Relation, Work
 from weighbridge.terms.registry import Registry
+from weighbridge.terms.terms import Terms
 
 CARD_NAME = "README.md"
 _RELATIONS = {
@@ -19,6 +21,7 @@ _RELATIONS = {
     "finetune": Relation.FINETUNE,
 }
 _MAX_STATED = 200
+_UNNAMED_BASE = "the base of its adapter, which nothing names"
 _PICTURES, _SOUNDS, _FILMS = ("vision_config", "image_token_id"), ("audio_config",), ("video_token_id",)
 _PIPELINES: Mapping[str, tuple[str, ...]] = {
     "image-text-to-text": ("text", "image"),
@@ -108,6 +111,7 @@ def chain_of(
     texts: Sequence[LicenceFile],
     kinds: tuple[str, ...],
     known: Registry,
+    adapted: str | None = None,
 ) -> Lineage:
     """Return the chain of the model `name`.
 
@@ -120,16 +124,22 @@ def chain_of(
         texts: licence files that came along.
         kinds: its modalities.
         known: the licences that are known.
+        adapted: the base that the configuration of an adapter names, empty if it names none; None for no adapter.
     """
     own = next((item.text for item in texts if "/" not in item.path and not item.notice), None)
     notice = next((item.text for item in texts if "/" not in item.path and item.notice), "")
     try:
         if record is not None:
             works, edges = _from_record(record, name, texts, kinds, known)
+            named = {name, record.model, record.reference, *(work.ref for work in works)}
+            more = tuple(ref for ref in _names(card.get("base_model"), "base_model") if ref not in named)
+            works += tuple(Work(ref=ref) for ref in more)
+            edges += tuple(Edge(child=name, parent=ref, relation=Relation.FINETUNE) for ref in more)
             source = RELEASE_NAME
         else:
-            works, edges = _from_card(name, card, headers, kinds)
-            source = CARD_NAME if card.get("base_model") or card.get("datasets") else "its header" if works else ""
+            works, edges = _from_card(name, card, headers, kinds, adapted)
+            where = "its header" if adapted is None else "the files of its adapter"
+            source = CARD_NAME if card.get("base_model") or card.get("datasets") else where if works else ""
         root = Work(ref=name, license=declared, modalities=kinds, license_text=own, notice=notice)
         return Lineage(chain=Chain(root=name, works=(root, *works), edges=edges), source=source)
     except InputError as error:
@@ -140,6 +150,7 @@ def _from_record(
     record: ReleaseRecord, name: str, texts: Sequence[LicenceFile], kinds: tuple[str, ...], known: Registry
 ) -> tuple[tuple[Work, ...], tuple[Edge, ...]]:
     works, edges = [], []
+    stated = _resolved(record)
     for parent in record.parents:
         ref, licence = str(parent["ref"]), str(parent.get("license") or "")
         relation = _relation(str(parent.get("relation") or ""), ref)
@@ -151,12 +162,30 @@ def _from_record(
                 ref=ref,
                 license=licence,
                 digest=str(parent.get("digest") or ""),
-                modalities=kinds if same else ("text",),
+                modalities=kinds if same else _stated_kinds(ref, stated),
                 license_text=_text_of(licence, texts, known),
             )
         )
         edges.append(Edge(child=child, parent=ref, relation=relation))
     return tuple(works), tuple(edges)
+
+
+def _stated_kinds(ref: str, stated: Terms | None) -> tuple[str, ...]:
+    """Return what a parent takes or gives, as far as the terms of the record tell: by the limits that hold for it.
+
+    A record does not list it, and a derivative of text alone may be made from a model that sees.
+    """
+    if stated is None:
+        return ("text", UNKNOWN_MODALITY)
+    limits = (item for item in stated.territories if item.sure and ref in item.works)
+    return tuple(sorted({"text", *(kind for item in limits for kind in item.fact.modalities)}))
+
+
+def _resolved(record: ReleaseRecord) -> Terms | None:
+    try:
+        return recorded_terms(record)
+    except InputError:
+        return None
 
 
 def _relation(text: str, ref: str) -> Relation:
@@ -184,23 +213,48 @@ def _text_of(licence: str, texts: Sequence[LicenceFile], known: Registry) -> str
 
 
 def _from_card(
-    name: str, card: Mapping[str, Any], headers: Sequence[Mapping[str, Any]], kinds: tuple[str, ...]
+    name: str,
+    card: Mapping[str, Any],
+    headers: Sequence[Mapping[str, Any]],
+    kinds: tuple[str, ...],
+    adapted: str | None,
 ) -> tuple[tuple[Work, ...], tuple[Edge, ...]]:
-    """A card pins nothing, and says nothing about the terms of what it names."""
+    """A card pins nothing, and says nothing about the terms of what it names.
+
+    What a header or the configuration of an adapter names is a base, too, whatever the card leaves out.
+    """
     stated = str(card.get("base_model_relation") or "")
-    bases = _names(card.get("base_model")) or tuple(dict.fromkeys(_header_bases(headers)))
-    relation = _RELATIONS.get(stated) or (Relation.MERGE if len(bases) > 1 else Relation.FINETUNE)
-    data = tuple(item for item in _names(card.get("datasets")) if item not in bases)
+    on_card = _names(card.get("base_model"), "base_model")
+    known = {_short(item) for item in on_card}
+    elsewhere = dict.fromkeys(item for item in (*_header_bases(headers), adapted) if item)
+    bases = (*on_card, *(item for item in elsewhere if _short(item) not in known))
+    if adapted is not None and not bases:
+        bases = (_UNNAMED_BASE,)
+    relation = _RELATIONS.get(stated) or (Relation.MERGE if len(on_card or bases) > 1 else Relation.FINETUNE)
+    data = tuple(item for item in _names(card.get("datasets"), "datasets") if item not in bases)
     works = [Work(ref=ref, modalities=kinds if relation is Relation.QUANTISE else ("text",)) for ref in bases]
     works += [Work(ref=ref) for ref in data]
-    edges = [Edge(child=name, parent=ref, relation=relation) for ref in bases]
+    edges = [Edge(child=name, parent=ref, relation=_how(ref, relation, adapted)) for ref in bases]
     edges += [Edge(child=name, parent=ref, relation=Relation.TRAIN_DATA) for ref in data]
     return tuple(works), tuple(edges)
 
 
-def _names(value: object) -> tuple[str, ...]:
-    items = value if isinstance(value, list) else [value]
-    names = dict.fromkeys(item.strip() for item in items if isinstance(item, str) and item.strip())
+def _how(ref: str, relation: Relation, adapted: str | None) -> Relation:
+    if adapted is None:
+        return relation
+    return Relation.ADAPTER if ref == _UNNAMED_BASE or _short(ref) == _short(adapted) else relation
+
+
+def _short(name: str) -> str:
+    """Return a name as far as every place spells it alike: without its owner, in small letters, hyphens for spaces."""
+    return re.sub(r"[\s_]+", "-", name.rstrip("/").rpartition("/")[2].strip().lower())
+
+
+def _names(value: object, key: str) -> tuple[str, ...]:
+    """Return the names under `key` of a card; one that is no text is a work that nobody knows, and not none at all."""
+    items = value if isinstance(value, list) else [] if value is None else [value]
+    texts = (item.strip() if isinstance(item, str) else f"what the card's `{key}` names, no text" for item in items)
+    names = dict.fromkeys(text for text in texts if text)
     if len(names) > _MAX_STATED:
         raise InputError(f"the card names {len(names):,} works, more than {_MAX_STATED}")
     return tuple(names)

@@ -2,12 +2,13 @@
 
 import argparse
 import os
+import re
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from weighbridge.errors import InputError
+from weighbridge.errors import HubError, InputError
 from weighbridge.shell.cli.output import TerminalProgress, print_json
 from weighbridge.shell.cli.plan_options import add_threads_argument
 
@@ -17,6 +18,10 @@ if TYPE_CHECKING:
     from weighbridge.shell.check.gather import Place
     from weighbridge.shell.check.use_file import SignerEntry, UseFile
     from weighbridge.terms.chain import Chain
+
+
+_DIGEST = re.compile(r"[0-9a-f]{64}\Z")
+"""A tag of this form is the digest of a version."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -65,8 +70,8 @@ def run(options: argparse.Namespace) -> int:
         from weighbridge.shell.check.terminal import print_report
 
         print_report(report, everything=options.all)
-        for what, path in written.items():
-            print(f"{what}: {path}")  # noqa: T201
+        for what, paths in written.items():
+            print(f"{what}: {paths if isinstance(paths, str) else ', '.join(paths)}")  # noqa: T201
     return report.outcome.exit_code
 
 
@@ -77,7 +82,12 @@ def _report(options: argparse.Namespace, use: "UseFile", progress: TerminalProgr
     from weighbridge.shell.check.signers import trusted_signers
 
     signers = trusted_signers(_signers(options, use), lambda: datetime.now(UTC))
-    place, recalled = _place(options, progress)
+    try:
+        place, recalled = _place(options, progress)
+    except HubError:
+        # What was recalled is given out to nobody: that is the answer, and not that it cannot be had.
+        _heed_recall(options, use)
+        raise
     by_digest = use.ours.adapter_base if use.adapter_base is None else ""
 
     def standing(names: Sequence[str], digest: str, chain: "Chain | None") -> "Standing":
@@ -158,6 +168,27 @@ def _place(options: argparse.Namespace, progress: TerminalProgress) -> "tuple[Pl
     raise InputError(f"there is no folder {reference!r}, and no hub to find it in", hint=hint)
 
 
+def _heed_recall(options: argparse.Namespace, use: "UseFile") -> None:
+    """Return unless the publisher's signed word is that the version that was asked for is recalled.
+
+    Raises:
+        RecalledError: if it is; says why, and what to use in its place.
+    """
+    from weighbridge.dossier.status import State
+    from weighbridge.hub.standing import recalled
+    from weighbridge.shell.check.fetch import is_reference
+    from weighbridge.shell.check.standing import standing_of
+    from weighbridge.shell.home import home
+
+    name, _, revision = options.reference.partition("@")
+    if not options.hub or not is_reference(options.reference):
+        return
+    root, digest = options.root or use.root, revision if _DIGEST.match(revision) else ""
+    standing = standing_of(_asked(options, (name,)), home(), root=root, names=(name,), digest=digest, chain=None)
+    if standing.status is not None and standing.status.state is State.RECALLED:
+        raise recalled(name, standing.status)
+
+
 def _asked(options: argparse.Namespace, names: Sequence[str]) -> str:
     """Return where the publisher's signed word about a model is to be found; empty if nobody is to be asked."""
     from weighbridge.shell.trust.fetch import is_address
@@ -193,8 +224,8 @@ def _cache(environment: Mapping[str, str]) -> Path:
     return Path(root) / "weighbridge" / "checked"
 
 
-def _write(options: argparse.Namespace, report: "Report") -> dict[str, str]:
-    written: dict[str, Any] = {}
+def _write(options: argparse.Namespace, report: "Report") -> dict[str, str | list[str]]:
+    written: dict[str, str | list[str]] = {}
     if options.notices is not None:
         from weighbridge.shell.check.output import write_notices
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 RELEASE_NAME = "release.json"
 SOME_OPEN = 3
 
-_MAX_SHOWN = 160
+_MAX_SHOWN, _MAX_END = 160, 72
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -160,11 +160,20 @@ def _diff_lines(before: str, after: str, changes: Sequence["Change"]) -> Iterato
         yield ""
         yield area
         for change in items:
-            yield f"  {marks[change.worse]} {_short(change.text)}"
+            yield f"  {marks[change.worse]} {_sentence(change.text)}"
             if (change.before, change.after) not in (("no", "yes"), ("yes", "no")):
                 yield f"      {_short(change.before)}  ->  {_short(change.after)}"
     yield ""
     yield "- worse, + better for whoever uses it; the others cannot be judged from the records"
+
+
+def _sentence(text: str) -> str:
+    """Return a sentence short enough for a line; what it says is at its end, and is never what is left out."""
+    line = " ".join(text.split())
+    if len(line) <= _MAX_SHOWN:
+        return line
+    kept = _MAX_SHOWN - _MAX_END
+    return f"{line[:kept].rstrip()} … {line[-_MAX_END:].lstrip()} (--json shows all)"
 
 
 def _short(text: str) -> str:

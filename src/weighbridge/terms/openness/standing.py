@@ -86,7 +86,8 @@ def _none() -> Standing:
 def _single(name: str, registry: Registry) -> Standing:
     lists = _lists()
     licence = registry.get(name)
-    identifier = _spelling().get((licence.id if licence else name).lower())
+    stated = licence.id if licence else name
+    identifier = _spelling().get(stated.lower()) if stated.isascii() else None
     spdx = identifier or (licence.id if licence else name)
     osi = spdx in lists["osi_approved"] or bool(licence and licence.osi_approved)
     model = spdx in lists["open_model"]
