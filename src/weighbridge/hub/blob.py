@@ -22,8 +22,8 @@ _CHUNK_BYTES = 4 * 1024 * 1024
 _NO_KERNEL_COPY = (errno.EXDEV, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL, errno.EPERM)
 _NO_LINK = (errno.EXDEV, errno.EPERM, errno.EMLINK, errno.EOPNOTSUPP, errno.ENOSYS)
 _HINTS = {
-    errno.ENOSPC: "Free some space on the disk and publish again; what was published before is untouched.",
-    errno.EDQUOT: "Your quota is used up; what was published before is untouched.",
+    errno.ENOSPC: "Free some space on the disk and run the command again; what was there before is untouched.",
+    errno.EDQUOT: "Your quota is used up; what was there before is untouched.",
     errno.EFBIG: "The disk or a limit (`ulimit -f`) does not allow files of this size.",
     errno.EACCES: "Give yourself write permission to the hub folder, or name another one.",
     errno.EPERM: "Give yourself write permission to the hub folder, or name another one.",

@@ -165,13 +165,10 @@ def test_many_writers_keep_the_budget_together(tmp_path: Path) -> None:
 
 
 def _bytes_in_finished(folder: Path) -> int:
-    total = 0
-    for path in folder.glob("cache/??/*"):
-        try:
-            total += path.stat().st_size
-        except FileNotFoundError:
-            continue
-    return total
+    # Nothing leaves the cache while its lock is held: what is counted is there at one moment.
+    with (folder / "cache/.lock").open("r+") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        return sum(path.stat().st_size for path in folder.glob("cache/??/*"))
 
 
 def test_a_lock_of_another_process_is_waited_for(cache: FileCache, tmp_path: Path) -> None:

@@ -24,6 +24,7 @@ from weighbridge.hub.http.ranges import is_current, is_refused, wanted_range
 from weighbridge.hub.http.refusal import Refusal
 from weighbridge.hub.http.route import Stream
 from weighbridge.hub.server import HubServer
+from weighbridge.hub.store.materialised import CacheError
 
 WAIT_BYTES: Final = 64 * 1024 * 1024
 """A file up to this size is put together before it is sent; a larger one is sent from its chunks meanwhile."""
@@ -106,7 +107,12 @@ async def send_content(request: web.Request, stream: Stream, held: Content, send
         await response.write_eof()
         return response
     hub = stream.call.hub
-    path = await _whole(stream, held, end - start)
+    try:
+        path = await _whole(stream, held, end - start)
+    except CacheError as error:
+        # A full disk, say, keeps nobody from reading what is stored.
+        _LOG.warning("a file is sent from its chunks: %s", error)
+        path = None
     if path is not None and hub.settings.x_accel:
         return _by_nginx(hub, path, sending)
     descriptor = None if path is None else await stream.work(opened, path)

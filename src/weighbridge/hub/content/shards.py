@@ -7,6 +7,7 @@ done for the same file before.
 
 import asyncio
 import hashlib
+import logging
 import tempfile
 import threading
 from collections.abc import Callable, Collection, Iterable, Iterator
@@ -18,7 +19,6 @@ import orjson
 from aiohttp import web
 from sqlalchemy import Connection, select
 
-from weighbridge.errors import WeighbridgeError
 from weighbridge.hub.accounts.permission import Access
 from weighbridge.hub.content.ahead import ahead
 from weighbridge.hub.content.content import Content, MissingContentError, Term, add_contents
@@ -26,6 +26,7 @@ from weighbridge.hub.content.xet_token import Bearer, admit, allowed, repository
 from weighbridge.hub.content.xorbs import refused
 from weighbridge.hub.database.batch import batches
 from weighbridge.hub.database.schema import content, content_owner, content_xorb, xorb, xorb_owner
+from weighbridge.hub.http.outage import OUTAGES, outage, reason
 from weighbridge.hub.http.refusal import Refusal, too_large
 from weighbridge.hub.http.route import Call, Stream
 from weighbridge.hub.http.stream import document, pour
@@ -49,6 +50,8 @@ _INDEX_BYTES: Final = 32 * 1024 * 1024
 _MAX_REPOSITORIES: Final = 200
 _FRAME_SECONDS: Final = 1.0
 _MEMORY_BYTES: Final = 64 * 1024
+_NO_ROOM: Final = 507
+_LOG: Final = logging.getLogger("weighbridge.hub.shards")
 
 _STALE: Final = " (If the client remembers an upload that is gone, delete its folder HF_XET_CACHE and upload again.)"
 
@@ -114,8 +117,11 @@ def _end(job: asyncio.Future[bool]) -> dict[str, Any]:
         return {"type": "result"}
     if isinstance(error, Refusal) and error.status < 500:
         return {"type": "error", "message": error.message, "retryable": False}
-    if isinstance(error, Refusal | WeighbridgeError):
-        return {"type": "error", "message": "The hub cannot take this in now.", "retryable": True}
+    if isinstance(error, OUTAGES):
+        _LOG.error("a shard was not taken in: %s", reason(error))
+        error = outage(error)
+    if isinstance(error, Refusal):
+        return {"type": "error", "message": error.message, "retryable": error.status != _NO_ROOM}
     raise error
 
 

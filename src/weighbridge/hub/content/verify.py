@@ -22,6 +22,7 @@ MAX_TOUCHED: Final = 1000
 """So many places of one damage are named."""
 
 _PAGE: Final = 500
+_NO_KEY = "probe/verify"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,6 +102,7 @@ class _Verification:
         except XetError as error:
             return f"is damaged: {error.message}"
         except ByteStoreError as error:
+            self._must_answer()
             return f"cannot be read: {error.message}"
         return "" if index.to_bytes() == row.chunks else "has an index that is not its own"
 
@@ -128,10 +130,15 @@ class _Verification:
                 state.update(block)
                 size += len(block)
         except (XetError, ContentError, ByteStoreError) as error:
+            self._must_answer()
             return f"cannot be put together: {error.message}"
         if (state.hexdigest(), size) == (sha256, stored.size_bytes):
             return ""
         return f"puts together to {size} bytes with the SHA-256 {state.hexdigest()}"
+
+    def _must_answer(self) -> None:
+        """Raise a `ByteStoreError` if the store answers nothing at all: what it holds is not damaged by that."""
+        self._hub.store.size(_NO_KEY)
 
     def repositories(self) -> None:
         """Hash the Git objects of every repository, follow its refs, and find what each damage touches."""

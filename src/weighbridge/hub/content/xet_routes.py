@@ -4,6 +4,7 @@ Protocol: xet-core `openapi/cas.openapi.yaml` and `cas_client/remote_client.rs` 
 """
 
 import asyncio
+import logging
 import os
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -25,6 +26,7 @@ from weighbridge.hub.repositories.find import KINDS, Repository, find
 from weighbridge.hub.repositories.refs import resolve
 from weighbridge.hub.store.port import ByteStoreError, checked_key
 
+_LOG: Final = logging.getLogger("weighbridge.hub.xet")
 _NO_REVISION: Final = "None"
 _MAX_TELEMETRY_BYTES: Final = 256 * 1024
 _BLOCK_BYTES: Final = 1024 * 1024
@@ -174,6 +176,10 @@ async def _send_part(request: web.Request, stream: Stream, path: Path, start: in
     if descriptor is None or size < end:
         if descriptor is not None:
             os.close(descriptor)
+        # Collected since the address was given, or lost by the disk: whoever runs the hub should look.
+        _LOG.warning(
+            "bytes are not there, or not all of them: %s; `weighbridge hub verify` says whether any should", path
+        )
         raise Refusal(404, "These bytes are no longer there.")
     response = _partial(start, end, size)
     if request.method == "HEAD":

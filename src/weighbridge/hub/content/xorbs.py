@@ -198,7 +198,7 @@ class Storing:
             self._hub.store.write(self._key, self._received())
         except _Dropped:
             pass
-        except WeighbridgeError as error:
+        except BaseException as error:  # noqa: BLE001 - raised where the bytes come from, never taken for a success
             self._error = error
 
     def _received(self) -> Iterator[Any]:

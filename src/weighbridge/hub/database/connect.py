@@ -5,6 +5,7 @@ only write lock when it begins (`BEGIN IMMEDIATE`), so that it never fails half-
 writers lock the rows that they decide on (`SELECT … FOR UPDATE`, `locked`).
 """
 
+import re
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,12 +20,41 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from weighbridge.errors import HubError, InputError
 
 _BUSY_SECONDS = 30
+_DISK_FULL = "53100"  # of PostgreSQL
+_GIVE = "Give sqlite:////folder/hub.sqlite or postgresql://user:password@host/name."
+# A server that is gone without a word is given up after half a minute, not when the kernel gives up (libpq's options).
+_PATIENCE = {
+    "connect_timeout": 10,
+    "keepalives_idle": 30,
+    "keepalives_interval": 10,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 30_000,
+}
+_SECRET = re.compile(r":[^:/]*@")
+_HINTS = (
+    (
+        r"authentication failed|no password|does not exist|not permitted|permission denied|resolve host|pg_hba",
+        "Correct user, password, host and name in --database; `createdb NAME` makes a database that is missing.",
+    ),
+    (r"not a database", "Name the hub's own file in --database, or restore it from a backup."),
+    (r"unable to open|readonly", "Let the server read and write this file and its folder, or name another one."),
+    (
+        r"connection|timeout|terminat|starting up|shutting down",
+        "Start the database, or correct its address in --database; a hub that serves goes on once it answers.",
+    ),
+)
 
 
 class DatabaseError(HubError):
     """The hub's database cannot be reached, read or written."""
 
     hint = "Check that the database runs and its disk has room; nothing that was acknowledged is lost."
+
+
+class DatabaseFullError(DatabaseError):
+    """There is no room left for what is to be written."""
+
+    hint = "Make room on the database's disk; what was acknowledged is untouched."
 
 
 class Database:
@@ -77,12 +107,9 @@ def locked(statement: Select[Any]) -> Select[Any]:
 def _checked(url: str) -> URL:
     try:
         parsed = make_url(url)
-    except SQLAlchemyError as error:
-        raise InputError(
-            "this is not the address of a database",
-            place=url,
-            hint="Give sqlite:////folder/hub.sqlite or postgresql://user:password@host/name.",
-        ) from error
+    except (SQLAlchemyError, ValueError) as error:
+        place = _SECRET.sub(":***@", url[:200])
+        raise InputError("this is not the address of a database", place=place, hint=_GIVE) from error
     backend = parsed.get_backend_name()
     if backend == "postgresql":
         return parsed.set(drivername="postgresql+psycopg")
@@ -91,12 +118,17 @@ def _checked(url: str) -> URL:
     raise InputError(
         "only SQLite files and PostgreSQL are supported",
         place=parsed.render_as_string(),
-        hint="Give sqlite:////folder/hub.sqlite or postgresql://user:password@host/name.",
+        hint=_GIVE,
     )
 
 
 def _sqlite(url: URL) -> sqlalchemy.Engine:
-    Path(str(url.database)).parent.mkdir(parents=True, exist_ok=True)
+    folder = Path(str(url.database)).parent
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        hint = "Name a file that the server may write to: --database sqlite:////folder/hub.sqlite."
+        raise DatabaseError(f"its folder cannot be made: {error.strerror}", place=str(folder), hint=hint) from error
     engine = sqlalchemy.create_engine(url, connect_args={"timeout": _BUSY_SECONDS}, pool_size=16, max_overflow=16)
 
     @event.listens_for(engine, "connect")
@@ -117,7 +149,12 @@ def _sqlite(url: URL) -> sqlalchemy.Engine:
 
 def _postgresql(url: URL, connections: int) -> sqlalchemy.Engine:
     return sqlalchemy.create_engine(
-        url, pool_size=connections, max_overflow=connections, pool_pre_ping=True, isolation_level="READ COMMITTED"
+        url,
+        connect_args={name: value for name, value in _PATIENCE.items() if name not in url.query},
+        pool_size=connections,
+        max_overflow=connections,
+        pool_pre_ping=True,
+        isolation_level="READ COMMITTED",
     )
 
 
@@ -130,4 +167,15 @@ def _translated(database: Database) -> Iterator[None]:
         if isinstance(error, sqlalchemy.exc.IntegrityError):
             raise
         place = database.url.render_as_string(hide_password=True)
-        raise DatabaseError(f"the database answers: {error.orig}", place=place) from error
+        kind = DatabaseFullError if _is_full(error.orig) else DatabaseError
+        said = " ".join(str(error.orig).split())
+        hint = next((hint for pattern, hint in _HINTS if re.search(pattern, said)), "") if kind is DatabaseError else ""
+        raise kind(f"the database answers: {said}", place=place, hint=hint) from error
+    except sqlalchemy.exc.TimeoutError as error:
+        place = database.url.render_as_string(hide_password=True)
+        raise DatabaseError("every connection to the database is in use", place=place) from error
+
+
+def _is_full(said: BaseException | None) -> bool:
+    code = getattr(said, "sqlite_errorcode", None)
+    return code == sqlite3.SQLITE_FULL or getattr(said, "sqlstate", None) == _DISK_FULL

@@ -18,6 +18,7 @@ LEASE_SECONDS: Final = 20
 
 _LOG = logging.getLogger("weighbridge.hub.lease")
 _ASK_AGAIN_SECONDS = 0.5
+_DAY_MS = 24 * 3600 * 1000
 
 
 @contextmanager
@@ -73,11 +74,11 @@ def _renew(
 
 def _take(database: Database, name: str, holder: str, now_ms: int, length_ms: int) -> bool:
     taken = {"holder": holder, "expires_ms": now_ms + length_ms}
+    # One that ends after tomorrow was written by a clock that has been set back since.
+    is_over = (lease.c.expires_ms <= now_ms) | (lease.c.expires_ms > now_ms + _DAY_MS)
     try:
         with database.write() as connection:
-            changed = connection.execute(
-                update(lease).where(lease.c.name == name, lease.c.expires_ms <= now_ms).values(**taken)
-            )
+            changed = connection.execute(update(lease).where(lease.c.name == name, is_over).values(**taken))
             if changed.rowcount:
                 return True
             connection.execute(insert(lease).values(name=name, **taken))

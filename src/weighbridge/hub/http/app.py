@@ -15,13 +15,13 @@ import orjson
 from aiohttp import web
 from sqlalchemy import text
 
-from weighbridge.errors import WeighbridgeError
 from weighbridge.hub.accounts.caller import Caller
 from weighbridge.hub.accounts.identify import caller_of, secret_of
 from weighbridge.hub.http.address import own_address
 from weighbridge.hub.http.limit import RequestLimit
 from weighbridge.hub.http.metrics import metrics
-from weighbridge.hub.http.observe import CALLER, alive, observed
+from weighbridge.hub.http.observe import BEGUN, CALLER, alive, observed
+from weighbridge.hub.http.outage import OUTAGES, outage, reason
 from weighbridge.hub.http.refusal import Refusal, bad_request
 from weighbridge.hub.http.route import Call, Reply, Route, Stream, StreamRoute
 from weighbridge.hub.http.stream import receive, waiting_body
@@ -69,6 +69,7 @@ def build_app(hub: HubServer, routes: Iterable[Route | StreamRoute], *, threads:
             each.shutdown(wait=False, cancel_futures=True)
 
     app.on_cleanup.append(_close)
+    app.on_response_prepare.append(_begins)
     return app
 
 
@@ -160,9 +161,18 @@ async def _refusals(request: web.Request, handler: Handler) -> web.StreamRespons
         return refused(refusal)
     except web.HTTPException as error:
         return refused(Refusal(error.status, error.reason, headers=_kept(error)))
-    except WeighbridgeError as error:
-        _LOG.error("%s %s: %s", request.method, request.path, error)
-        return refused(Refusal(503, "The hub cannot answer this now; its operator finds the reason in its log."))
+    except (ConnectionError, TimeoutError):
+        raise  # of the client's connection
+    except OUTAGES as error:
+        _LOG.error("%s %s: %s", request.method, request.path, reason(error))
+        if BEGUN in request:
+            # Its status is sent: that the rest will not come can only be said by ending the connection.
+            raise ConnectionResetError("an answer was sent in part only") from error
+        return refused(outage(error))
+
+
+async def _begins(request: web.Request, _: web.StreamResponse) -> None:
+    request[BEGUN] = True
 
 
 def _writable(text: str) -> str:

@@ -8,6 +8,7 @@ waiting first, when another connection needs the room.
 
 import asyncio
 import contextlib
+import logging
 import resource
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -20,6 +21,8 @@ from aiohttp.typedefs import Middleware
 MOST: Final = 2000
 """Connections of a process: an idle one takes some 20 KB."""
 
+_LOG: Final = logging.getLogger("weighbridge.hub.connections")
+_TELL_SECONDS: Final = 60.0
 _RESERVE: Final = 256
 _FILES_EACH: Final = 2  # the socket, and the file that is sent or received by it
 _LOOKS: Final = 8
@@ -70,6 +73,7 @@ class Connections:
         self._open: dict[asyncio.BaseProtocol, _Connection] = {}
         # In the order in which they began to wait.
         self._waiting: dict[_Connection, float] = {}
+        self._told_full: float | None = None
 
     def __len__(self) -> int:
         """Return how many there are."""
@@ -104,12 +108,18 @@ class Connections:
         while len(self._open) >= self._limits.most:
             longest = next((each for each in self._waiting if not each.is_sending), None)
             if longest is None:
+                self._tell_full()
                 return False
             self._cut(longest)
         self._open[connection.inner] = connection
         self._waiting[connection] = _now()
         _give_up_unread(connection.transport, self._limits.unread_seconds)
         return True
+
+    def _tell_full(self) -> None:
+        if self._told_full is None or _now() - self._told_full >= _TELL_SECONDS:
+            self._told_full = _now()
+            _LOG.warning("connections are refused: all %d are being answered", self._limits.most)
 
     def forget(self, connection: "_Connection") -> None:
         """Let go of a connection that is closed."""

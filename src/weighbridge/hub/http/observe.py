@@ -32,6 +32,9 @@ RECEIVED = Counter("weighbridge_hub_received_bytes", "Bytes of request bodies.")
 CALLER = web.RequestKey("caller", str)
 """Where a request keeps the name of whoever makes it, once that is known."""
 
+BEGUN = web.RequestKey("begun", bool)
+"""Where a request keeps that its answer's head is sent: whatever goes wrong then cannot be answered any more."""
+
 _ADMITTED = re.compile(r"/cas/(?!bytes/)")
 """Where a request that is answered well came with a good token of the byte server."""
 
@@ -68,6 +71,8 @@ def observed(
         except Exception:  # noqa: BLE001 - the last line of defence: the client learns nothing, the log all
             _LOG.exception(json.dumps({"id": request_id, "method": request.method, "path": _path(request)}))
             response = answer_refusal(Refusal(500, f"Internal error; the hub's log has it under {request_id}."))
+            if BEGUN in request and request.transport is not None:
+                request.transport.abort()
         if not response.prepared:
             response.headers.update({**told, "X-Request-Id": request_id})
         write_line(request, response.status, began, request_id, response)

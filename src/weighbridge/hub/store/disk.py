@@ -4,9 +4,10 @@ import errno
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from weighbridge.hub.store.port import ByteStoreError
+from weighbridge.hub.store.port import ByteStoreError, StoreFullError
 
 _WRITABLE = "Give the server write permission to this folder, or name another one."
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 _HINTS = {
     errno.ENOSPC: "Free some space on the disk and try again; what was stored before is untouched.",
     errno.EDQUOT: "The quota is used up; what was stored before is untouched.",
@@ -20,12 +21,12 @@ _HINTS = {
 
 
 @contextmanager
-def disk_errors(place: str) -> Iterator[None]:
-    """Raise every `OSError` as a `ByteStoreError` about this place."""
+def disk_errors(place: str, kind: type[ByteStoreError] | None = None) -> Iterator[None]:
+    """Raise every `OSError` as a `ByteStoreError` about this place: of this kind, or `StoreFullError` where it is."""
     try:
         yield
     except OSError as error:
-        raise ByteStoreError(
+        raise (kind or (StoreFullError if error.errno in _NO_ROOM else ByteStoreError))(
             f"the disk cannot be used: {error.strerror or error}",
             place=place,
             hint=_HINTS.get(error.errno or 0, "Check the folder and its disk, and try again."),

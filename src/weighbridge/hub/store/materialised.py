@@ -7,7 +7,7 @@ import os
 import re
 import stat
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +19,10 @@ from weighbridge.hub.store.port import ByteStoreError
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _NO_RESERVATION = (errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS)
+
+
+class CacheError(ByteStoreError):
+    """The cache cannot be used. Nothing is lost by that: what it holds can be read from the store."""
 
 
 class CacheWriter:
@@ -35,13 +39,13 @@ class CacheWriter:
 
         Raises:
             DigestMismatchError: if they are more than was said.
-            ByteStoreError: if the disk fails.
+            CacheError: if the disk fails.
         """
         self._left -= memoryview(data).nbytes
         if self._left < 0:
             raise DigestMismatchError("the file is longer than its record says", place=str(self._target))
         self._state.update(data)
-        with disk_errors(str(self._target)):
+        with _cache_errors(self._target):
             self._partial.write(data)
 
     def finish(self) -> None:
@@ -49,14 +53,14 @@ class CacheWriter:
 
         Raises:
             DigestMismatchError: if the bytes are not those of the name.
-            ByteStoreError: if the disk fails.
+            CacheError: if the disk fails.
         """
         if self._left or self._state.hexdigest() != self._target.name:
             raise DigestMismatchError(
                 f"the bytes have the SHA-256 {self._state.hexdigest()}, and {self._left} are missing",
                 place=str(self._target),
             )
-        with disk_errors(str(self._target)):
+        with _cache_errors(self._target):
             self._partial.move(self._target)
 
 
@@ -97,7 +101,7 @@ class FileCache:
         except OSError as error:
             # A read-only disk still serves what it has.
             if error.errno not in (errno.EROFS, errno.EPERM, errno.EACCES):
-                with disk_errors(str(target)):
+                with _cache_errors(target):
                     raise
         return target
 
@@ -107,16 +111,16 @@ class FileCache:
 
         Raises:
             DigestMismatchError: if length or SHA-256 are not as said; nothing is kept.
-            ByteStoreError: if the disk fails, or the file is larger than the budget.
+            CacheError: if the disk fails, or the file is larger than the budget.
         """
         target = self._target(sha256)
         if not self.fits(size_bytes):
-            raise ByteStoreError(
+            raise CacheError(
                 f"a file of {size_bytes} bytes is larger than the whole cache ({self._budget_bytes} bytes)",
                 place=str(self._folder),
                 hint="Give the cache a larger budget; until then such files are put together anew for each request.",
             )
-        with disk_errors(str(target)):
+        with _cache_errors(target):
             partial = self._reserve(size_bytes)
         with partial:
             taken = CacheWriter(partial, target, size_bytes=size_bytes)
@@ -133,9 +137,9 @@ class FileCache:
             The bytes that were removed; nothing that is being written is among them.
 
         Raises:
-            ByteStoreError: if the disk fails.
+            CacheError: if the disk fails.
         """
-        with disk_errors(str(self._folder)), self._alone():
+        with _cache_errors(self._folder), self._alone():
             return self._evict(room_bytes)
 
     def _reserve(self, size_bytes: int) -> PartialFile:
@@ -151,8 +155,10 @@ class FileCache:
 
     def _evict(self, room_bytes: int) -> int:
         self._partials.sweep()
+        # In this order: a file that is finished meanwhile is counted twice, and never left out.
+        unfinished = self._partials.size_bytes()
         kept = sorted(self._kept(), key=lambda file: (file.used_ns, file.path))
-        total = sum(file.size_bytes for file in kept) + self._partials.size_bytes()
+        total = sum(file.size_bytes for file in kept) + unfinished
         removed = 0
         for file in kept:
             if total - removed + room_bytes <= self._budget_bytes:
@@ -198,3 +204,7 @@ def _allocate(descriptor: int, size_bytes: int) -> None:
     except OSError as error:
         if error.errno not in _NO_RESERVATION:
             raise
+
+
+def _cache_errors(place: Path) -> AbstractContextManager[None]:
+    return disk_errors(str(place), CacheError)

@@ -33,6 +33,12 @@ class MissingObjectError(ByteStoreError):
     hint = "Run `weighbridge hub verify`: it names what is damaged and which revisions it touches."
 
 
+class StoreFullError(ByteStoreError):
+    """There is no room left where the bytes are to go."""
+
+    hint = "Make room and try again; what was stored before is untouched."
+
+
 class UnsafeKeyError(ByteStoreError):
     """A key that no store takes: not made of plain segments."""
 

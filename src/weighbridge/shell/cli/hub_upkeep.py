@@ -4,6 +4,7 @@ import argparse
 from dataclasses import asdict
 from pathlib import Path
 
+from weighbridge.errors import HubError
 from weighbridge.shell.cli.hub_options import add_hub_options, grace_seconds, need_server, opened
 from weighbridge.shell.cli.output import TerminalProgress, print_json, print_lines, readable_bytes
 
@@ -36,7 +37,6 @@ def _collect(options: argparse.Namespace) -> int:
     hub = opened(options)
     import secrets
 
-    from weighbridge.errors import HubError
     from weighbridge.hub.content.collect import collect
     from weighbridge.hub.database.lease import LEASE_SECONDS, leased
 
@@ -57,9 +57,14 @@ def _collect(options: argparse.Namespace) -> int:
 def _verify(options: argparse.Namespace) -> int:
     hub = opened(options)
     from weighbridge.hub.content.verify import verify
+    from weighbridge.shell.hub.wiring import UnusableHubError
 
-    with TerminalProgress() as progress:
-        damages = list(verify(hub, progress=progress))
+    try:
+        with TerminalProgress() as progress:
+            damages = list(verify(hub, progress=progress))
+    except HubError as error:
+        # Not to be taken for damage, which has an exit code of its own.
+        raise UnusableHubError.of(error) from error
     if options.json:
         print_json({"sound": not damages, "damages": [asdict(damage) for damage in damages]})
     else:

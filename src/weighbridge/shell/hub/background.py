@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Callable
 
 from aiohttp import web
 
-from weighbridge.errors import WeighbridgeError
+from weighbridge.hub.http.outage import OUTAGES, reason
 from weighbridge.hub.server import HubServer
 
 _LOG = logging.getLogger("weighbridge.hub.background")
@@ -40,9 +40,11 @@ async def _every(seconds: float, job: Callable[[], None]) -> None:
         await asyncio.sleep(seconds)
         try:
             await asyncio.to_thread(job)
-        except WeighbridgeError as error:
+        except OUTAGES as error:
             # The next turn tries again; requests go on meanwhile.
-            _LOG.error("%s", error)
+            _LOG.error("%s", reason(error))
+        except Exception:  # noqa: BLE001 - what fails once must not end the job for as long as the server runs
+            _LOG.exception("a job in the background failed")
 
 
 def _count(hub: HubServer) -> None:

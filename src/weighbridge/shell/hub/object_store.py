@@ -18,6 +18,7 @@ from weighbridge.hub.store.port import (
     MissingObjectError,
     SignedUpload,
     StoredObject,
+    StoreFullError,
     checked_key,
     checked_prefix,
     checked_range,
@@ -27,6 +28,7 @@ from weighbridge.shell.hub.object_upload import PART_BYTES, put_parts, regrouped
 
 _DELETE_AT_ONCE = 1000
 _ANSWER = re.compile(r"<Code>([^<]{1,80})</Code>(?:\s*<Message>([^<]{1,300})</Message>)?")
+_NO_ROOM = r"StorageFull|QuotaExceeded|\b507\b"
 _HINTS = (
     (r"NoSuchBucket", "Create the bucket, or correct its name in --store."),
     (
@@ -34,7 +36,7 @@ _HINTS = (
         "Set AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY (and AWS_SESSION_TOKEN) to valid ones of this store.",
     ),
     (r"AccessDenied|Forbidden|\b403\b", "Allow these credentials to get, put, list and delete objects in this bucket."),
-    (r"StorageFull|QuotaExceeded|\b507\b", "Make room in the store; what was stored before is untouched."),
+    (_NO_ROOM, "Make room in the store; what was stored before is untouched."),
     (r"PermanentRedirect|AuthorizationHeaderMalformed", "Set AWS_REGION to the bucket's region."),
     (r"HTTP error|timed? ?out|connect", "Check AWS_ENDPOINT_URL and the network to the store, and try again."),
 )
@@ -213,7 +215,8 @@ class ObjectByteStore:
                 raise MissingObjectError("there is no such object", place=self._where(key)) from None
             what = ": ".join(part for part in answer.groups() if part) if answer else text.partition("\n")[0][:400]
             hint = next((hint for pattern, hint in _HINTS if re.search(pattern, text, re.IGNORECASE)), "Try again.")
-            raise ByteStoreError(f"the store refused or failed: {what}", place=self._where(key), hint=hint) from error
+            kind = StoreFullError if re.search(_NO_ROOM, text, re.IGNORECASE) else ByteStoreError
+            raise kind(f"the store refused or failed: {what}", place=self._where(key), hint=hint) from error
 
 
 class InMemoryByteStore(ObjectByteStore):

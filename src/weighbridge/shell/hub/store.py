@@ -1,11 +1,15 @@
 """Which store a name stands for."""
 
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from weighbridge.hub.store.port import ByteStore, ByteStoreError
+
+# `s3:/bucket` is a slip, not a folder; one of such a name is written `./s3:/bucket`.
+_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")
 
 
 def open_store(url: str, *, environ: Mapping[str, str] = os.environ) -> ByteStore:
@@ -38,7 +42,7 @@ def _folder(url: str) -> Path:
         parts = urlsplit(url)
         if parts.netloc in ("", "localhost") and parts.path.startswith("/") and not parts.query and "%00" not in url:
             return Path(unquote(parts.path))
-    elif url and "://" not in url and "\0" not in url:
+    elif url and not _SCHEME.match(url) and "\0" not in url:
         return Path(url).expanduser()
     raise ByteStoreError(
         "this names no store",

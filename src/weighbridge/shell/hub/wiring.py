@@ -7,16 +7,27 @@ from pathlib import Path
 from sqlalchemy import insert, select
 from sqlalchemy.exc import IntegrityError
 
-from weighbridge.errors import HubError
-from weighbridge.hub.database.connect import Database
+from weighbridge.errors import HubError, InputError
+from weighbridge.hub.database.connect import Database, DatabaseError
 from weighbridge.hub.database.migrate import migrate
 from weighbridge.hub.database.schema import server_value
 from weighbridge.hub.server import GIB, HubServer, HubSettings, wall_clock_ms
 from weighbridge.hub.store.materialised import FileCache
+from weighbridge.hub.store.port import ByteStoreError
 from weighbridge.shell.hub.store import open_store
 
 EMBEDDED = "hub.sqlite"
 """The database of the embedded form, in the hub's folder."""
+
+
+class UnusableHubError(HubError, InputError):
+    """The hub that was named cannot be used: its folder, its database or its store."""
+
+    @classmethod
+    def of(cls, error: HubError) -> "UnusableHubError":
+        """Return the error as one of what was given."""
+        return cls(error.message, place=error.place, hint=error.hint)
+
 
 _SECRET = "secret"  # noqa: S105 - the name of a row
 
@@ -39,9 +50,17 @@ def open_hub(
         settings: what whoever runs it chose.
 
     Raises:
-        HubError: if any of them cannot be used.
+        UnusableHubError: if any of them cannot be used.
+        NewerDatabaseError: if the database is of a newer version.
         InputError: if an address is none.
     """
+    try:
+        return _opened(folder, database, store, cache_bytes, settings or HubSettings())
+    except (DatabaseError, ByteStoreError) as error:
+        raise UnusableHubError.of(error) from error
+
+
+def _opened(folder: Path, database: str, store: str, cache_bytes: int, settings: HubSettings) -> HubServer:
     folder.mkdir(mode=0o750, parents=True, exist_ok=True)
     if not database:
         _only_ours(folder / EMBEDDED)
@@ -53,7 +72,7 @@ def open_hub(
         cache=FileCache(folder / "cache", budget_bytes=cache_bytes),
         secret=_secret(connected),
         now_ms=wall_clock_ms,
-        settings=settings or HubSettings(),
+        settings=settings,
     )
 
 
@@ -63,7 +82,10 @@ def _only_ours(file: Path) -> None:
         os.close(os.open(file, os.O_RDWR | os.O_CREAT, 0o600))
         file.chmod(0o600)
     except OSError as error:
-        raise HubError(f"the database cannot be opened: {error.strerror}", place=str(file)) from error
+        hint = "Let the server read and write the hub's folder and its files, or name another one: --folder DIR."
+        raise UnusableHubError(
+            f"the database cannot be opened: {error.strerror}", place=str(file), hint=hint
+        ) from error
 
 
 def _secret(database: Database) -> bytes:
