@@ -11,7 +11,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
-from running_hub import RunningHub, running_hub
+from running_hub import RunningHub, Silent, running_hub
 from sqlalchemy import func, select
 
 from weighbridge.errors import WeighbridgeError
@@ -25,14 +25,6 @@ COMMIT = "c" * 40
 LARGE = b"large" * 1000
 SHA256 = hashlib.sha256(LARGE).hexdigest()
 Give = Callable[[BaseHTTPRequestHandler], None]
-
-
-class Silent:
-    def begin(self, text: str, total: int | None = None, *, unit: str = "bytes") -> Callable[[int], None]:
-        return lambda amount: None
-
-    def note(self, text: str) -> None:
-        pass
 
 
 def told(body: bytes | object, *, status: int = 200, **headers: str) -> Give:

@@ -6,7 +6,7 @@ import secrets
 import socket
 import string
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +21,16 @@ from weighbridge.hub.server import HubServer, HubSettings
 from weighbridge.shell.hub.wiring import open_hub
 
 _LETTERS = string.ascii_letters + string.digits
+
+
+class Silent:
+    """Progress that nobody sees."""
+
+    def begin(self, text: str, total: int | None = None, *, unit: str = "bytes") -> Callable[[int], None]:
+        return lambda amount: None
+
+    def note(self, text: str) -> None:
+        pass
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,7 +17,7 @@ import pytest
 from filled_repository import commit
 from huggingface_hub import HfApi
 from huggingface_hub.errors import RepositoryNotFoundError
-from running_hub import RunningHub, running_hub
+from running_hub import RunningHub, Silent, running_hub
 from sqlalchemy import func, select
 
 from weighbridge.errors import HubError, InputError, VerificationError
@@ -34,14 +34,6 @@ from weighbridge.shell.signing import EcKeySigner, EcKeyVerifier, create_key_pai
 MIB = 2**20
 CHILD = Path(__file__).with_name("bundle_child.py")
 WHOLE = (Wanted(kind="model", full_name="alice/m"),)
-
-
-class Silent:
-    def begin(self, text: str, total: int | None = None, *, unit: str = "bytes") -> Callable[[int], None]:
-        return lambda amount: None
-
-    def note(self, text: str) -> None:
-        pass
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

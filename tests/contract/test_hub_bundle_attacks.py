@@ -6,14 +6,14 @@ import json
 import random
 import struct
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import pytest
 from filled_repository import commit
 from huggingface_hub import HfApi
-from running_hub import running_hub
+from running_hub import Silent, running_hub
 from sqlalchemy import select
 
 from weighbridge.dossier.canonical import canonical_bytes
@@ -32,14 +32,6 @@ from weighbridge.hub.xet.merkle import from_hex, to_hex
 from weighbridge.shell.hub.mirror_bundle import export
 from weighbridge.shell.hub.wiring import open_hub
 from weighbridge.shell.signing import EcKeySigner, EcKeyVerifier, create_key_pair
-
-
-class Silent:
-    def begin(self, text: str, total: int | None = None, *, unit: str = "bytes") -> Callable[[int], None]:
-        return lambda amount: None
-
-    def note(self, text: str) -> None:
-        pass
 
 
 class Signed:

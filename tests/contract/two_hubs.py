@@ -10,7 +10,7 @@ import pytest
 from filled_repository import commit
 from flipping_proxy import FlippingProxy, flipping_proxy
 from huggingface_hub import HfApi
-from running_hub import RunningHub, running_hub
+from running_hub import RunningHub, Silent, running_hub
 from sqlalchemy import func, select
 
 from weighbridge.hub.database.schema import ref
@@ -21,14 +21,6 @@ BIG = 3 * 2**20
 WEIGHTS = Random(1).randbytes(BIG)
 CARD = b"---\nlicense: mit\n---\n# A card\n"
 NO_XET = "xet-read-token"
-
-
-class Silent:
-    def begin(self, text: str, total: int | None = None, *, unit: str = "bytes") -> Callable[[int], None]:
-        return lambda amount: None
-
-    def note(self, text: str) -> None:
-        pass
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
